@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""sentence-transformers' `mine_hard_negatives`, with a model that returns given embeddings.
+
+Its texts are short made-up keys, which spares it the cost of handling real documents. The data
+set is built beforehand; `verbose` is off; scores are not asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import datasets
+import numpy as np
+import sentence_transformers
+import torch
+from sentence_transformers.util import dot_score, mine_hard_negatives, pairwise_dot_score
+
+from contestants import Answer, Task
+
+
+class PrecomputedModel:
+    """Answers `encode_*` with rows it was given; texts are ``q<row>`` and ``d<row>``."""
+
+    device = torch.device("cpu")
+    # The vectors have unit length: without cosine's normalising, the cheaper choice.
+    similarity = staticmethod(dot_score)
+    similarity_pairwise = staticmethod(pairwise_dot_score)
+
+    def __init__(self, queries: Any, corpus: Any) -> None:
+        self._queries = queries
+        self._corpus = corpus
+
+    def get_embedding_dimension(self) -> int:
+        return int(self._corpus.shape[1])
+
+    def encode_query(self, texts: list[str], **_options: Any) -> Any:
+        return _rows_of(texts, self._queries)
+
+    def encode_document(self, texts: list[str], **_options: Any) -> Any:
+        return _rows_of(texts, self._corpus)
+
+
+def _rows_of(texts: list[str], embeddings: Any) -> Any:
+    if len(texts) != len(embeddings) or texts[-1][1:] != str(len(embeddings) - 1):
+        raise AssertionError("sentence-transformers changed the order of the texts")
+    return embeddings
+
+
+def describe() -> dict[str, str]:
+    return {"version": sentence_transformers.__version__, "datasets": datasets.__version__}
+
+
+def set_threads(threads: int) -> None:
+    torch.set_num_threads(threads)
+
+
+def read(result: Any) -> Answer:
+    """Rows of the queries it filled, at their places; the others stay empty.
+
+    It gives no scores here, so those are nan.
+    """
+    mined, num_queries = result
+    columns = [name for name in mined.column_names if name.startswith("negative_")]
+    rows = np.full((num_queries, len(columns)), -1, dtype=np.int64)
+    filled = [int(text[1:]) for text in mined["query"]]
+    for column, name in enumerate(columns):
+        rows[filled, column] = [int(text[1:]) for text in mined[name]]
+    return Answer(np.full(rows.shape, np.nan, dtype=np.float32), rows)
+
+
+def _mine(task: Task, use_faiss: bool) -> Callable[[], Any]:
+    vectors = task.vectors
+    if vectors.positives is None:
+        raise ValueError("sentence-transformers needs positives")
+    queries = [f"q{row}" for row in range(len(vectors.queries))]
+    documents = [f"d{row}" for row in range(len(vectors.corpus))]
+    pairs = datasets.Dataset.from_dict(
+        {"query": queries, "answer": [documents[row] for row in vectors.positives]}
+    )
+    model = PrecomputedModel(vectors.queries, vectors.corpus)
+
+    def run() -> Any:
+        mined = mine_hard_negatives(
+            pairs,
+            model,
+            corpus=documents,
+            relative_margin=task.relative_margin,
+            num_negatives=task.k,
+            sampling_strategy="top",
+            output_format="n-tuple",
+            use_faiss=use_faiss,
+            verbose=False,
+        )
+        return mined, len(queries)
+
+    return run
+
+
+JOBS = {
+    "mine-faiss": lambda task: _mine(task, use_faiss=True),
+    "mine-torch": lambda task: _mine(task, use_faiss=False),
+}

@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Embeddings to measure on: real ones where ``NEARMISS_DATA`` is set, else synthetic ones.
+
+Real sets are stretched to the size a case asks for by interpolating between near neighbours,
+which keeps the distribution of scores; adding noise would not. Random Gaussians alone flatter
+every screening method and are not offered. All vectors are float32 of unit length.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Rows: TypeAlias = npt.NDArray[np.float32]
+Source: TypeAlias = Literal["docstrings", "layers"]
+
+_FILES = {"docstrings": "minilm-docstrings-30k.npy", "layers": "minilm-layers-15k-768.npy"}
+_FULL_DIM = {"docstrings": 384, "layers": 768}
+_SYNTHETIC_ROWS = 20_000
+_NEIGHBOURS = 8
+_LAYOUT_VERSION = 1  # in the names of cached files; raise it when this file's recipe changes
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """A search problem.
+
+    ``queries`` is (n, d), ``corpus`` (m, d). ``positives`` is (n,) corpus rows where the
+    problem has pairs, else None. ``origin`` says in words where the vectors come from.
+    """
+
+    queries: Rows
+    corpus: Rows
+    origin: str
+    positives: npt.NDArray[np.int64] | None = None
+
+
+def cache_folder() -> Path:
+    """Folder for stretched data and the calibration program, outside the repository."""
+    chosen = os.environ.get("NEARMISS_BENCH_CACHE")
+    user = os.getuid() if hasattr(os, "getuid") else "user"
+    folder = Path(chosen or Path(tempfile.gettempdir()) / f"nearmiss-bench-{user}")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
+
+
+def load_search(
+    source: Source, dim: int, num_queries: int, num_rows: int, base_rows: int | None = None
+) -> Vectors:
+    """Queries held out of a set, and a corpus made of the rest, stretched where it is short.
+
+    Parameters
+    ----------
+    source
+        ``"docstrings"`` (384-d) or ``"layers"`` (768-d, anisotropic).
+    dim
+        Below the set's own dimension: projected on its leading principal directions.
+    num_queries, num_rows
+        n and m.
+    base_rows
+        Use only so many vectors of the set; None for all. Makes smoke runs cheap.
+    """
+    base, origin = _load_base(source)
+    if base_rows is not None:
+        base = base[:base_rows]
+
+    def build() -> tuple[Rows, ...]:
+        mixed = np.random.default_rng(1).permutation(len(base))
+        queries, rest = base[mixed[:num_queries]], base[mixed[num_queries:]]
+        corpus = _stretch(rest, num_rows, seed=2)
+        if dim < base.shape[1]:
+            directions = _principal_directions(base, dim)
+            queries, corpus = _unit(queries @ directions), _unit(corpus @ directions)
+        return queries, corpus
+
+    key = f"search-{source}-{dim}-{num_queries}-{num_rows}"
+    queries, corpus = _cached(key, base, build)
+    kept = len(base) - num_queries
+    return Vectors(queries, corpus, _describe(origin, base, kept, dim, num_rows))
+
+
+def load_pairs(
+    kind: Literal["real", "near"], num_queries: int, num_rows: int, base_rows: int | None = None
+) -> Vectors:
+    """Queries with one positive each; the positives are the first rows of the corpus.
+
+    ``"real"``: summary and explanation of the same function, a hard and realistic task in which
+    many rows score above the positive. ``"near"``: the positive is a near neighbour of the query.
+    """
+    base, origin = _load_base("docstrings")
+    if base_rows is not None:
+        base = base[:base_rows]
+
+    def build() -> tuple[Rows, ...]:
+        left, right = _pair_halves(kind, base)
+        queries, positives = _stretch_pairs(left, right, num_queries, seed=3)
+        others = _stretch(base, num_rows - num_queries, seed=4)
+        return queries, np.concatenate([positives, others])
+
+    queries, corpus = _cached(f"pairs-{kind}-{num_queries}-{num_rows}", base, build)
+    description = _describe(f"{kind} pairs, {origin}", base, len(base), base.shape[1], num_rows)
+    return Vectors(queries, corpus, description, np.arange(num_queries, dtype=np.int64))
+
+
+def _data_folder() -> Path | None:
+    folder = os.environ.get("NEARMISS_DATA")
+    return Path(folder) if folder else None
+
+
+def _load_base(source: Source) -> tuple[Rows, str]:
+    folder = _data_folder()
+    if folder is None:
+        return _synthetic(_FULL_DIM[source]), "SYNTHETIC (NEARMISS_DATA is unset)"
+    return _unit(np.load(folder / _FILES[source])), f"real {_FILES[source]}"
+
+
+def _pair_halves(kind: str, base: Rows) -> tuple[Rows, Rows]:
+    """Both sides of the known pairs, no more of them than there are rows in ``base``."""
+    folder = _data_folder()
+    if kind == "near":
+        return base, base[_nearest(base, 1)[:, 0]]
+    if folder is not None:
+        pairs = folder / "beir" / "docstrings"
+        left, right = np.load(pairs / "queries.npy"), np.load(pairs / "corpus.npy")
+        return _unit(left[: len(base)]), _unit(right[: len(base)])
+    noise = np.random.default_rng(5).standard_normal(base.shape, dtype=np.float32)
+    return _unit(base + 1.2 * _unit(noise)), base
+
+
+def _synthetic(dim: int) -> Rows:
+    """Clusters with a power-law spectrum and a non-zero mean."""
+    rng = np.random.default_rng(6)
+    spectrum = np.arange(1, dim + 1, dtype=np.float32) ** -0.5
+    centres = rng.standard_normal((200, dim), dtype=np.float32) * spectrum
+    members = rng.standard_normal((_SYNTHETIC_ROWS, dim), dtype=np.float32) * spectrum
+    mean = 0.5 * rng.standard_normal(dim, dtype=np.float32) * spectrum
+    return _unit(mean + 0.7 * centres[rng.integers(0, 200, _SYNTHETIC_ROWS)] + members)
+
+
+def _unit(rows: npt.NDArray[np.generic]) -> Rows:
+    wide = np.asarray(rows, dtype=np.float64)
+    unit: Rows = (wide / np.linalg.norm(wide, axis=1, keepdims=True)).astype(np.float32)
+    return unit
+
+
+def _nearest(rows: Rows, count: int, block: int = 1024) -> npt.NDArray[np.int64]:
+    """The ``count`` nearest other rows of each row, in no particular order."""
+    found = []
+    for start in range(0, len(rows), block):
+        scores = rows[start : start + block] @ rows.T
+        lines = np.arange(len(scores))
+        scores[lines, start + lines] = -np.inf
+        found.append(np.argpartition(scores, -count, axis=1)[:, -count:])
+    return np.concatenate(found).astype(np.int64)
+
+
+def _blend(first: Rows, second: Rows, weight: npt.NDArray[np.float32]) -> Rows:
+    return _unit((1 - weight[:, None]) * first + weight[:, None] * second)
+
+
+def _stretch(base: Rows, num_rows: int, seed: int) -> Rows:
+    """``num_rows`` vectors: those of ``base``, then points between near neighbours, shuffled."""
+    rng = np.random.default_rng(seed)
+    if num_rows <= len(base):
+        return base[rng.permutation(len(base))[:num_rows]]
+    missing = num_rows - len(base)
+    neighbours = _nearest(base, _NEIGHBOURS)
+    start = np.resize(rng.permutation(len(base)), missing)
+    end = neighbours[start, rng.integers(0, _NEIGHBOURS, missing)]
+    weight = rng.uniform(0.2, 0.8, missing).astype(np.float32)
+    stretched = np.empty((num_rows, base.shape[1]), dtype=np.float32)
+    place = rng.permutation(num_rows)
+    stretched[place[: len(base)]] = base
+    for first in range(0, missing, 65536):
+        part = slice(first, first + 65536)
+        blended = _blend(base[start[part]], base[end[part]], weight[part])
+        stretched[place[len(base) :][part]] = blended
+    return stretched
+
+
+def _stretch_pairs(left: Rows, right: Rows, count: int, seed: int) -> tuple[Rows, Rows]:
+    """``count`` pairs: the given ones, then blends of two pairs whose right sides are near."""
+    if count <= len(left):
+        return left[:count], right[:count]
+    rng = np.random.default_rng(seed)
+    missing = count - len(left)
+    start = np.resize(rng.permutation(len(left)), missing)
+    end = _nearest(right, _NEIGHBOURS)[start, rng.integers(0, _NEIGHBOURS, missing)]
+    weight = rng.uniform(0.2, 0.8, missing).astype(np.float32)
+    return (
+        np.concatenate([left, _blend(left[start], left[end], weight)]),
+        np.concatenate([right, _blend(right[start], right[end], weight)]),
+    )
+
+
+def _principal_directions(base: Rows, dim: int) -> Rows:
+    """(D, dim) leading eigenvectors of the second moment, not centred: the mean stays."""
+    wide = base.astype(np.float64)
+    _, vectors = np.linalg.eigh(wide.T @ wide)
+    return vectors[:, ::-1][:, :dim].astype(np.float32)
+
+
+def _describe(origin: str, base: Rows, kept: int, dim: int, num_rows: int) -> str:
+    steps = [origin]
+    if num_rows > kept:
+        steps.append(f"stretched from {kept:,} rows")
+    if dim < base.shape[1]:
+        steps.append(f"projected from {base.shape[1]} to {dim} dimensions")
+    return ", ".join(steps)
+
+
+def _cached(key: str, base: Rows, build: Callable[[], tuple[Rows, ...]]) -> tuple[Rows, ...]:
+    """Arrays from the cache folder, built on the first call for this key and base."""
+    digest = hashlib.sha256(base.tobytes()).hexdigest()[:12]
+    folder = cache_folder() / f"{key}-{digest}-v{_LAYOUT_VERSION}"
+    names = ("queries.npy", "corpus.npy")
+    if not folder.exists():
+        with tempfile.TemporaryDirectory(dir=cache_folder()) as workplace:
+            partial = Path(workplace) / "vectors"
+            partial.mkdir()
+            for name, array in zip(names, build(), strict=True):
+                np.save(partial / name, array)
+            partial.rename(folder)
+    return tuple(np.load(folder / name) for name in names)

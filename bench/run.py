@@ -1,0 +1,334 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Run the benchmarks: ``python bench/run.py topk|mine [--case NAME ...]``, or ``--smoke``.
+
+Read README.md of this folder for the protocol and how to read a result.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import checks
+import data
+import numpy as np
+import report
+from calibrate import Calibrator, build_calibrator, describe_machine, describe_thread_pools
+from cases import CASES, Case, Match, Size, find_cases
+from contestants import Adapter, Answer, Task, Unavailable, load_adapter
+from limits import RANKS_NEEDED, make_limits
+from measure import DEFAULT_ROUNDS, Run, Timings, busy_processors, interleave, paired_ratio
+from threadpoolctl import threadpool_limits
+
+# Set on some hosts for the sake of old OpenBLAS builds; they slow a current one, and the peers
+# are to run at their best.
+_HARMFUL_VARIABLES = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+_QUIET = {
+    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+    "HF_HUB_OFFLINE": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "TQDM_DISABLE": "1",
+}
+_SMOKE_BASE_ROWS = 2000  # fewer than the corpus, so that stretching is tried too
+_ONE_THREAD_QUERIES = 256
+_PROBE_MILLISECONDS = 50
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to run, as asked on the command line."""
+
+    threads: int
+    rounds: int | None
+    smoke: bool
+    noise_floor: bool
+    extra: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One run of one adapter, ready to be timed."""
+
+    name: str
+    adapter: Adapter
+    run: Run
+
+    def read(self, result: Any) -> Answer:
+        return self.adapter.read(result)
+
+
+def restart_without_harmful_variables() -> None:
+    """Libraries read these when they load, so the process must begin without them."""
+    removed = [name for name in _HARMFUL_VARIABLES if name in os.environ]
+    if not removed and all(name in os.environ for name in _QUIET):
+        return
+    if removed:
+        say(f"running without {', '.join(removed)}, which would slow the peers' OpenBLAS")
+    kept = {name: value for name, value in os.environ.items() if name not in removed}
+    os.execve(sys.executable, sys.orig_argv, {**_QUIET, **kept})
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def set_up(name: str, task: Task) -> Contestant:
+    """Prepare a run written ``adapter:job``; raises `Unavailable`."""
+    adapter_name, _, job = name.partition(":")
+    adapter = load_adapter(adapter_name)
+    adapter.set_threads(task.threads)
+    return Contestant(name, adapter, adapter.JOBS[job](task))
+
+
+def load_task(case: Case, size: Size, settings: Settings) -> Task:
+    """The case's vectors and limits."""
+    base_rows = _SMOKE_BASE_ROWS if settings.smoke else None
+    if case.kind == "pairs-real":
+        vectors = data.load_pairs("real", size.n, size.m, base_rows)
+    elif case.kind == "pairs-near":
+        vectors = data.load_pairs("near", size.n, size.m, base_rows)
+    else:
+        vectors = data.load_search(case.source, size.d, size.n, size.m, base_rows)
+    task = Task(vectors, size.k, settings.threads, case.relative_margin)
+    if case.kind != "limits":
+        return task
+    nearest = set_up("ours:cold", Task(vectors, RANKS_NEEDED, settings.threads))
+    answer = nearest.read(nearest.run())
+    limits = make_limits(answer.scores, answer.rows, len(vectors.corpus))
+    return Task(vectors, size.k, settings.threads, limits=limits)
+
+
+def set_up_match(match: Match, task: Task, names: list[str]) -> dict[str, Contestant]:
+    """Those contestants that are installed; the others are named and left out."""
+    contestants = {}
+    for name in [match.ours, *names]:
+        try:
+            contestants[name] = set_up(name, task)
+        except Unavailable as reason:
+            say(f"  left out: {reason}")
+    if match.ours not in contestants:
+        raise Unavailable("nearmiss itself is needed")
+    return contestants
+
+
+def verify(
+    case: Case, match: Match, task: Task, contestants: dict[str, Contestant], timings: Timings
+) -> dict[str, Any]:
+    """Check every contestant's first result; raises `checks.WrongAnswer`."""
+    found: dict[str, Any] = {}
+    reference = checks.make_reference(task)
+    answers = {name: one.read(timings.results[name]) for name, one in contestants.items()}
+    ours = answers[match.ours]
+    checks.check_full(match.ours, ours)
+    found[match.ours] = checks.check_against_reference(
+        match.ours, ours, reference, checks.OUR_TOLERANCE
+    )
+    if match.ours.startswith("ours:"):
+        head = task.head(_ONE_THREAD_QUERIES, threads=1)
+        single = set_up(match.ours, head)
+        checks.check_same_bits(match.ours, ours, single.read(single.run()))
+    for name, answer in answers.items():
+        if name == match.ours or name == "ours:limits-none":
+            continue
+        if case.relative_margin is None:
+            found[name] = checks.check_against_reference(
+                name, answer, reference, checks.PEER_TOLERANCE
+            )
+        else:
+            found[name] = checks.check_agreement(task, name, ours, answer)
+    return found
+
+
+def summarise(
+    match: Match,
+    size: Size,
+    contestants: dict[str, Contestant],
+    timings: Timings,
+    peak_gflops: float | None,
+) -> dict[str, Any]:
+    """Times, rates and ratios of one match, as numbers."""
+    multiply_adds = size.n * size.m * size.d
+    runs = {}
+    for name in contestants:
+        median = float(np.median(timings.walls(name)))
+        rate = multiply_adds / median / 1e9
+        runs[name] = {
+            "median_s": median,
+            "least_s": float(timings.walls(name).min()),
+            "wall_s": timings.walls(name).tolist(),
+            "cpu_s": [sample.cpu_s for sample in timings.samples[name]],
+            "repeats": timings.repeats[name],
+            "gmacs": rate,
+            "of_peak": 2 * rate / peak_gflops if peak_gflops else None,
+            "peak_extra_bytes": timings.peak_bytes(name),
+        }
+    ratios = {
+        name: paired_ratio(timings, match.ours, name).as_dict()
+        for name in contestants
+        if name != match.ours
+    }
+    first = match.peers[0]
+    met = None
+    if match.target is not None and first in ratios:
+        met = ratios[first]["median"] >= match.target
+    return {
+        "match": match.name,
+        "ours": match.ours,
+        "runs": runs,
+        "ratios": ratios,
+        "target": match.target,
+        "met": met,
+        "steal": timings.steal,
+        "dropped_rounds": timings.dropped_rounds,
+        "peak_gflops": timings.peak_gflops,
+    }
+
+
+def run_match(
+    case: Case, match: Match, names: list[str], task: Task, settings: Settings, machine: Machine
+) -> dict[str, Any]:
+    """Time one match, check its answers, and sum it up."""
+    contestants = set_up_match(match, task, names)
+    if settings.noise_floor:
+        again = set_up(match.ours, task)
+        contestants = {match.ours: contestants[match.ours], "the same again": again}
+        match = replace(match, target=None)
+    # Only now are the libraries of all peers loaded, so that their threads can be limited.
+    with threadpool_limits(limits=settings.threads):
+        timings = interleave(
+            {name: one.run for name, one in contestants.items()},
+            settings.rounds,
+            discard_first=not settings.smoke,
+            read_peak=lambda: machine.probe(settings.threads),
+        )
+        pools = describe_thread_pools()
+    size = case.smoke if settings.smoke else case.size
+    record = summarise(match, size, contestants, timings, machine.peak_gflops)
+    record["checks"] = verify(case, match, task, contestants, timings)
+    record["thread_pools"] = pools
+    record["versions"] = {name: one.adapter.describe() for name, one in contestants.items()}
+    return record
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The machine's record and the means to measure its peak again."""
+
+    record: dict[str, Any]
+    calibrator: Calibrator
+
+    @property
+    def peak_gflops(self) -> float | None:
+        peak = self.record["peak"]
+        return peak["gflops_n"] if peak else None
+
+    def probe(self, threads: int) -> float | None:
+        peak = self.calibrator.measure(threads, _PROBE_MILLISECONDS)
+        return peak.all_threads if peak else None
+
+
+def run_case(case: Case, settings: Settings, machine: Machine) -> dict[str, Any]:
+    """All matches of a case, or its memory probe."""
+    size = case.smoke if settings.smoke else case.size
+    say(f"{case.name}: n={size.n:,} m={size.m:,} d={size.d} k={size.k}")
+    record: dict[str, Any] = {"kind": "case", "case": case.name, "size": vars(size)}
+    if case.kind == "memory":
+        from memory import probe_in_fresh_process
+
+        base_rows = _SMOKE_BASE_ROWS if settings.smoke else None
+        record["memory"] = probe_in_fresh_process(size, settings.threads, base_rows)
+        record["origin"] = record["memory"].pop("origin")
+        return record
+    task = load_task(case, size, settings)
+    record["origin"] = task.vectors.origin
+    record["matches"] = []
+    for position, match in enumerate(case.matches):
+        asked = [name for name in case.extra if name.partition(":")[0] in settings.extra]
+        names = [*match.peers, *(asked if position == 0 else [])]
+        record["matches"].append(run_match(case, match, names, task, settings, machine))
+    return record
+
+
+def parse_arguments(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("suite", nargs="?", choices=("topk", "mine"), help="default: both")
+    parser.add_argument("--case", nargs="+", default=[], metavar="NAME")
+    parser.add_argument("--list", action="store_true", help="list the cases and stop")
+    parser.add_argument(
+        "--rounds", type=int, help=f"rounds kept (default {DEFAULT_ROUNDS}, 3 for slow cases)"
+    )
+    parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))
+    parser.add_argument(
+        "--with",
+        dest="extra",
+        nargs="+",
+        default=[],
+        choices=("torch", "numpy", "usearch", "sklearn"),
+        help="further peers for the topk cases",
+    )
+    parser.add_argument(
+        "--aa", action="store_true", help="time ours against itself: the noise floor"
+    )
+    parser.add_argument("--json", type=Path, help="write the records, one a line")
+    parser.add_argument("--smoke", action="store_true", help="tiny sizes, check answers only")
+    parsed = parser.parse_args(arguments)
+    if parsed.rounds is not None and parsed.rounds < 1:
+        parser.error("--rounds must be at least 1")
+    if parsed.threads < 1:
+        parser.error("--threads must be at least 1")
+    if not (parsed.suite or parsed.case or parsed.smoke or parsed.list):
+        parser.error("name a suite or a case, or give --smoke or --list")
+    return parsed
+
+
+def list_cases() -> None:
+    for case in CASES:
+        size = case.size
+        print(f"{case.suite:5} {case.name:14} n={size.n} m={size.m} d={size.d} k={size.k}")
+
+
+def run_all(parsed: argparse.Namespace) -> int:
+    settings = Settings(
+        parsed.threads, parsed.rounds, parsed.smoke, parsed.aa, frozenset(parsed.extra)
+    )
+    cases = find_cases(parsed.suite, parsed.case)
+    calibrator = build_calibrator()
+    machine = Machine(describe_machine(calibrator, settings.threads), calibrator)
+    if machine.record["peak"] is None:
+        say(f"no calibration, so no percent of peak: {calibrator.missing}")
+    if busy_processors() > 0.5 and not settings.smoke:
+        say(f"warning: load average {busy_processors():.1f}, the machine has company")
+    records: list[dict[str, Any]] = [{**machine.record, "smoke": settings.smoke}]
+    wrong = 0
+    for case in cases:
+        try:
+            records.append(run_case(case, settings, machine))
+        except checks.WrongAnswer as error:
+            wrong += 1
+            say(f"  WRONG ANSWER, no timing reported: {error}")
+            records.append({"kind": "case", "case": case.name, "wrong": str(error)})
+        if parsed.json:
+            report.write_lines(parsed.json, records)
+    print(report.to_markdown(records))
+    return 1 if wrong else 0
+
+
+def main() -> int:
+    restart_without_harmful_variables()
+    parsed = parse_arguments(sys.argv[1:])
+    if parsed.list:
+        list_cases()
+        return 0
+    try:
+        return run_all(parsed)
+    except (ValueError, Unavailable) as error:
+        say(f"error: {error}")
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

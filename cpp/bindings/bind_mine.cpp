@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <pybind11/stl.h>
+
+#include <limits>
+#include <string>
+
+#include "arrays.hpp"
+#include "bindings.hpp"
+#include "nearmiss/mine.hpp"
+
+namespace nearmiss::bindings {
+
+namespace {
+
+Law parse_law(const std::string& name) {
+    if (name == "top") return Law::top;
+    if (name == "random") return Law::random;
+    if (name == "uniform") return Law::uniform;
+    throw InvalidArgument("law: unknown '" + name + "'");
+}
+
+MarginReference parse_reference(const std::string& name) {
+    if (name == "min") return MarginReference::min;
+    if (name == "max") return MarginReference::max;
+    if (name == "mean") return MarginReference::mean;
+    throw InvalidArgument("margin_reference: expected 'min', 'max' or 'mean', got '" + name + "'");
+}
+
+// Keyword arguments taken one by one, each with its default; what is left over is a mistake.
+class Keywords {
+  public:
+    explicit Keywords(const py::kwargs& keywords) : rest_(keywords.attr("copy")()) {}
+
+    template <class T>
+    T take(const char* name, T otherwise) {
+        if (!rest_.contains(name)) return otherwise;
+        const py::object value = rest_.attr("pop")(name);
+        try {
+            return value.cast<T>();
+        } catch (const py::cast_error&) {
+            throw py::type_error(std::string(name) + ": has the wrong type");
+        }
+    }
+
+    void require_empty() const {
+        if (rest_.empty()) return;
+        const auto name = rest_.begin()->first.cast<std::string>();
+        throw py::type_error("unexpected keyword argument '" + name + "'");
+    }
+
+  private:
+    py::dict rest_;
+};
+
+// The keywords mine and mine_candidates share, holding the arrays that their views refer to.
+struct Options {
+    explicit Options(Keywords& keywords)
+        : num_negatives(keywords.take<std::size_t>("num_negatives", 0)),
+          law(keywords.take<std::string>("law", "top")),
+          positives(keywords.take<std::optional<Csr>>("positives", {})),
+          exclude(keywords.take<std::optional<Csr>>("exclude", {})),
+          self_rows(keywords.take<OptionalArray<std::int64_t>>("self_rows", {})),
+          query_groups(keywords.take<OptionalArray<std::int64_t>>("query_groups", {})),
+          corpus_groups(keywords.take<OptionalArray<std::int64_t>>("corpus_groups", {})),
+          within_groups(keywords.take<bool>("within_groups", false)),
+          min_score(keywords.take<OptionalArray<double>>("min_score", {})),
+          max_score(keywords.take<OptionalArray<double>>("max_score", {})),
+          absolute_margin(keywords.take<std::optional<double>>("absolute_margin", {})),
+          relative_margin(keywords.take<std::optional<double>>("relative_margin", {})),
+          margin_reference(keywords.take<std::string>("margin_reference", "min")),
+          positive_scores(keywords.take<OptionalArray<float>>("positive_scores", {})),
+          range_min(keywords.take<std::size_t>("range_min", 0)),
+          range_max(keywords.take<std::optional<std::size_t>>("range_max", {})),
+          raw_ranks(keywords.take<bool>("raw_ranks", false)),
+          query_ids(keywords.take<OptionalArray<std::int64_t>>("query_ids", {})),
+          seed(keywords.take<std::uint64_t>("seed", 0)),
+          epoch(keywords.take<std::uint64_t>("epoch", 0)) {}
+
+    std::size_t num_negatives;
+    std::string law;
+    std::optional<Csr> positives;
+    std::optional<Csr> exclude;
+    OptionalArray<std::int64_t> self_rows;
+    OptionalArray<std::int64_t> query_groups;
+    OptionalArray<std::int64_t> corpus_groups;
+    bool within_groups;
+    OptionalArray<double> min_score;
+    OptionalArray<double> max_score;
+    std::optional<double> absolute_margin;
+    std::optional<double> relative_margin;
+    std::string margin_reference;
+    OptionalArray<float> positive_scores;
+    std::size_t range_min;
+    std::optional<std::size_t> range_max;
+    bool raw_ranks;
+    OptionalArray<std::int64_t> query_ids;
+    std::uint64_t seed;
+    std::uint64_t epoch;
+
+    [[nodiscard]] Limits limits() const {
+        Limits limits;
+        limits.positives = lists_view(positives);
+        limits.exclude = lists_view(exclude);
+        limits.self_rows = span_of(self_rows);
+        limits.query_groups = span_of(query_groups);
+        limits.corpus_groups = span_of(corpus_groups);
+        limits.within_groups = within_groups;
+        limits.min_score = span_of(min_score);
+        limits.max_score = span_of(max_score);
+        limits.absolute_margin = absolute_margin;
+        limits.relative_margin = relative_margin;
+        limits.margin_reference = parse_reference(margin_reference);
+        limits.positive_scores = span_of(positive_scores);
+        limits.range_min = range_min;
+        limits.range_max = range_max.value_or(std::numeric_limits<std::size_t>::max());
+        limits.raw_ranks = raw_ranks;
+        return limits;
+    }
+
+    [[nodiscard]] Choice choice() const {
+        return {parse_law(law), num_negatives, seed, epoch, span_of(query_ids)};
+    }
+};
+
+py::dict to_dict(MineResult&& result) {
+    const auto n = static_cast<py::ssize_t>(result.num_queries);
+    const auto k = static_cast<py::ssize_t>(result.num_negatives);
+    py::dict dict;
+    dict["indices"] = to_numpy(std::move(result.indices), {n, k});
+    dict["scores"] = to_numpy(std::move(result.scores), {n, k});
+    dict["counts"] = to_numpy(std::move(result.counts), {n});
+    dict["positive_scores"] = to_numpy(std::move(result.positive_scores), {n});
+    dict["skipped"] =
+        to_numpy(std::move(result.skipped), {n, static_cast<py::ssize_t>(kNumCauses)});
+    return dict;
+}
+
+py::tuple bound_topk(const py::array& queries,
+                     const std::string& element_type,
+                     const PyCorpus& corpus,
+                     std::size_t k,
+                     std::size_t num_threads,
+                     py::object progress) {
+    const MatrixView view = matrix_view(queries, element_type);
+    const Execution execution = make_execution(num_threads, std::move(progress));
+    TopkResult result;
+    {
+        const py::gil_scoped_release release;
+        result = topk(view, corpus.corpus, k, execution);
+    }
+    const auto n = static_cast<py::ssize_t>(view.rows);
+    const auto columns = static_cast<py::ssize_t>(k);
+    return py::make_tuple(to_numpy(std::move(result.scores), {n, columns}),
+                          to_numpy(std::move(result.indices), {n, columns}));
+}
+
+Execution take_execution(Keywords& keywords) {
+    const auto num_threads = keywords.take<std::size_t>("num_threads", 0);
+    return make_execution(num_threads, keywords.take<py::object>("progress", py::none()));
+}
+
+py::dict bound_mine(const py::array& queries,
+                    const std::string& element_type,
+                    const PyCorpus& corpus,
+                    const py::kwargs& arguments) {
+    Keywords keywords(arguments);
+    const Execution execution = take_execution(keywords);
+    const bool exclude_duplicates = keywords.take<bool>("exclude_duplicates", true);
+    const Options options(keywords);
+    keywords.require_empty();
+
+    const MatrixView view = matrix_view(queries, element_type);
+    Limits limits = options.limits();
+    limits.exclude_duplicates = exclude_duplicates;
+    const Choice choice = options.choice();
+    MineResult result;
+    {
+        const py::gil_scoped_release release;
+        result = mine(view, corpus.corpus, limits, choice, execution);
+    }
+    return to_dict(std::move(result));
+}
+
+py::dict bound_mine_candidates(const Array<float>& scores,
+                               const Array<std::int64_t>& rows,
+                               const py::kwargs& arguments) {
+    Keywords keywords(arguments);
+    const Execution execution = take_execution(keywords);
+    const Options options(keywords);
+    keywords.require_empty();
+
+    require(scores.ndim() == 2 && rows.ndim() == 2 && scores.shape(0) == rows.shape(0) &&
+                scores.shape(1) == rows.shape(1),
+            "indices: expected the shape of scores");
+    const Limits limits = options.limits();
+    const Choice choice = options.choice();
+    const Candidates candidates{span_of(scores),
+                                span_of(rows),
+                                static_cast<std::size_t>(scores.shape(0)),
+                                static_cast<std::size_t>(scores.shape(1))};
+    MineResult result;
+    {
+        const py::gil_scoped_release release;
+        result = mine_candidates(candidates, limits, choice, execution);
+    }
+    return to_dict(std::move(result));
+}
+
+py::array_t<float> bound_pair_scores(const py::array& queries,
+                                     const std::string& element_type,
+                                     const PyCorpus& corpus,
+                                     const Array<std::int64_t>& query_rows,
+                                     const Array<std::int64_t>& corpus_rows,
+                                     std::size_t num_threads) {
+    const MatrixView view = matrix_view(queries, element_type);
+    const Execution execution = make_execution(num_threads, py::none());
+    std::vector<float> scores;
+    {
+        const py::gil_scoped_release release;
+        scores = pair_scores(
+            view, corpus.corpus, span_of(query_rows), span_of(corpus_rows), execution);
+    }
+    const auto size = static_cast<py::ssize_t>(scores.size());
+    return to_numpy(std::move(scores), {size});
+}
+
+}  // namespace
+
+void bind_mine(py::module_& module) {
+    module.def("topk",
+               &bound_topk,
+               py::arg("queries").noconvert(),
+               py::arg("element_type"),
+               py::arg("corpus"),
+               py::arg("k"),
+               py::kw_only(),
+               py::arg("num_threads") = 0,
+               py::arg("progress") = py::none());
+    module.def("mine",
+               &bound_mine,
+               py::arg("queries").noconvert(),
+               py::arg("element_type"),
+               py::arg("corpus"));
+    module.def("mine_candidates",
+               &bound_mine_candidates,
+               py::arg("scores").noconvert(),
+               py::arg("rows").noconvert());
+    module.def("pair_scores",
+               &bound_pair_scores,
+               py::arg("queries").noconvert(),
+               py::arg("element_type"),
+               py::arg("corpus"),
+               py::arg("query_rows").noconvert(),
+               py::arg("corpus_rows").noconvert(),
+               py::kw_only(),
+               py::arg("num_threads") = 0);
+}
+
+}  // namespace nearmiss::bindings

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// One function per noun, called by module.cpp, and what they share.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include <cstddef>
+#include <optional>
+
+#include "nearmiss/corpus.hpp"
+#include "nearmiss/runtime.hpp"
+
+namespace nearmiss::bindings {
+
+void register_errors();
+void bind_corpus(pybind11::module_& module);
+void bind_mine(pybind11::module_& module);
+void bind_random(pybind11::module_& module);
+void bind_runtime(pybind11::module_& module);
+
+// A Corpus together with the array it was built over.
+struct PyCorpus {
+    pybind11::object rows;
+    Corpus corpus;
+};
+
+// Checks for signals between steps of the work, then calls `progress` (None: nothing).
+[[nodiscard]] Execution make_execution(std::size_t num_threads, pybind11::object progress);
+
+}  // namespace nearmiss::bindings

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <pybind11/pybind11.h>
+
+#include "bindings.hpp"
+
+PYBIND11_MODULE(_core, module) {
+    using namespace nearmiss::bindings;
+    module.doc() = "The compiled core of nearmiss.";
+    register_errors();
+    bind_runtime(module);
+    bind_random(module);
+    bind_corpus(module);
+    bind_mine(module);
+}

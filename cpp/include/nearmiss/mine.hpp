@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+// The engine's calls: exact top-k, mining, and the same limits over given candidates.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "nearmiss/corpus.hpp"
+#include "nearmiss/limits.hpp"
+#include "nearmiss/runtime.hpp"
+#include "nearmiss/views.hpp"
+
+namespace nearmiss {
+
+// How negatives are picked from the admissible rows of a query.
+enum class Law : std::uint8_t {
+    top,      // the first of the rank window
+    random,   // uniform over the rank window, without replacement
+    uniform,  // uniform over every admissible row from range_min on, without replacement
+};
+
+struct Choice {
+    Law law = Law::top;
+    std::size_t num_negatives = 1;
+    std::uint64_t seed = 0;
+    std::uint64_t epoch = 0;
+    std::span<const std::int64_t> query_ids;  // empty: 0, 1, 2, …
+};
+
+// Why a (query, row) pair was ruled out. A pair ruled out for several reasons counts under each of
+// the first five; max_score counts pairs above the query's score ceiling that nothing else rules
+// out (under raw_ranks: those inside the window).
+enum class Cause : std::uint8_t { positive, duplicate, exclude, self, group, max_score };
+inline constexpr std::size_t kNumCauses = 6;
+
+struct MineResult {
+    std::size_t num_queries = 0;
+    std::size_t num_negatives = 0;
+    std::vector<std::int64_t> indices;   // num_queries x num_negatives, -1 padded
+    std::vector<float> scores;           // the same shape, NaN padded
+    std::vector<std::int64_t> counts;    // num_queries
+    std::vector<float> positive_scores;  // num_queries: s+, NaN without a positive
+    std::vector<std::int64_t> skipped;   // num_queries x kNumCauses
+};
+
+struct TopkResult {
+    std::vector<float> scores;          // num_queries x k, best first
+    std::vector<std::int64_t> indices;  // the same shape
+};
+
+// The k best rows of each query: higher score first, ties to the lower row. 1 <= k <= rows.
+// Throws InvalidArgument for NaN, infinite or (cosine) zero queries, naming the row, and for a
+// returned score that overflows float32.
+[[nodiscard]] TopkResult topk(MatrixView queries,
+                              const Corpus& corpus,
+                              std::size_t k,
+                              const Execution& execution);
+
+// Requires ranges already checked against each other; rows and groups are checked here.
+[[nodiscard]] MineResult mine(MatrixView queries,
+                              const Corpus& corpus,
+                              const Limits& limits,
+                              const Choice& choice,
+                              const Execution& execution);
+
+// The same for given candidates: scores and rows are num_queries x num_candidates, row -1 for none,
+// scores finite, higher closer; of a row listed twice the better score counts. Laws: top, random.
+// Without limits.positive_scores, s+ is read from the positives found among the candidates; a
+// margin then requires every query with positives to have at least one of them there.
+// exclude_duplicates does not apply.
+struct Candidates {
+    std::span<const float> scores;
+    std::span<const std::int64_t> rows;
+    std::size_t num_queries = 0;
+    std::size_t num_candidates = 0;
+};
+[[nodiscard]] MineResult mine_candidates(const Candidates& candidates,
+                                         const Limits& limits,
+                                         const Choice& choice,
+                                         const Execution& execution);
+
+// Scores of given (query, corpus row) pairs; both spans have the same length.
+[[nodiscard]] std::vector<float> pair_scores(MatrixView queries,
+                                             const Corpus& corpus,
+                                             std::span<const std::int64_t> query_rows,
+                                             std::span<const std::int64_t> corpus_rows,
+                                             const Execution& execution);
+
+// For each row of a table with counts[i] filled columns: num_drawn of them, uniform without
+// replacement, ascending, -1 padded; num_rows x num_drawn.
+[[nodiscard]] std::vector<std::int64_t> sample_columns(std::span<const std::int64_t> counts,
+                                                       std::span<const std::int64_t> query_ids,
+                                                       std::size_t num_drawn,
+                                                       std::uint64_t seed,
+                                                       std::uint64_t epoch);
+
+}  // namespace nearmiss

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// Counter-based randomness (rng_scheme 1): every draw is a function of
+// (seed, stream, epoch, query id, counter), so it does not depend on batches, threads or order.
+//
+// Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011). Words are
+// little end first: a 64-bit value v fills two words, (v mod 2^32, v div 2^32).
+//   stream key = philox(counter = (stream, 0, epoch), key = seed), its first two words
+//   draw       = philox(counter = (query id, counter), key = stream key), its first two words
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+namespace nearmiss {
+
+enum class Stream : std::uint32_t {
+    pool_noise = 1,       // counter: corpus row
+    uniform_rows = 2,     // counter: draw number
+    table_columns = 3,    // counter: draw number
+};
+
+using PhiloxBlock = std::array<std::uint32_t, 4>;
+using PhiloxKey = std::array<std::uint32_t, 2>;
+
+[[nodiscard]] PhiloxBlock philox4x32(PhiloxBlock counter, PhiloxKey key) noexcept;
+
+class RandomStream {
+  public:
+    RandomStream(std::uint64_t seed, std::uint32_t stream, std::uint64_t epoch) noexcept;
+    RandomStream(std::uint64_t seed, Stream stream, std::uint64_t epoch) noexcept
+        : RandomStream(seed, static_cast<std::uint32_t>(stream), epoch) {}
+
+    // 64 uniform bits.
+    [[nodiscard]] std::uint64_t bits(std::uint64_t query_id, std::uint64_t counter) const noexcept;
+
+  private:
+    PhiloxKey key_;
+};
+
+// Successive uniform integers of one query; each below() takes as many draws as it needs.
+class DrawSequence {
+  public:
+    DrawSequence(const RandomStream& stream, std::uint64_t query_id) noexcept
+        : stream_(stream), query_id_(query_id) {}
+
+    // Uniform on [0, bound), exactly (Lemire, "Fast random integer generation in an interval",
+    // ACM TOMACS 29(1), 2019). bound >= 1.
+    [[nodiscard]] std::uint64_t below(std::uint64_t bound) noexcept;
+
+  private:
+    const RandomStream& stream_;
+    std::uint64_t query_id_;
+    std::uint64_t counter_ = 0;
+};
+
+}  // namespace nearmiss

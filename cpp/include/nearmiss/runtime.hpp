@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// Threads, SIMD targets, progress: what every call shares.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace nearmiss {
+
+// Called on the calling thread, some twenty times a second, with the fraction done in [0, 1]. An
+// exception it throws stops the work within a fraction of a second and reaches the caller.
+using Progress = std::function<void(double fraction)>;
+
+struct Execution {
+    std::size_t num_threads = 0;  // 0: default_num_threads()
+    Progress progress;            // may be empty
+};
+
+// NEARMISS_NUM_THREADS if set (InvalidArgument unless a positive integer); otherwise what the
+// affinity mask and the cgroup's CPU quota allow, at least 1.
+[[nodiscard]] std::size_t default_num_threads();
+
+// The SIMD targets this machine can run, best first. Never empty.
+[[nodiscard]] std::vector<std::string> simd_targets();
+
+// The target in use: the best one, or the one NEARMISS_SIMD names (InvalidArgument if it cannot
+// run here).
+[[nodiscard]] std::string simd_target();
+
+// Chooses a target for calls that start later. Safe at any time; results never depend on it.
+void set_simd_target(const std::string& name);
+
+}  // namespace nearmiss

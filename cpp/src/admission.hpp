@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who may be a negative, apart from scores: positives and their duplicates, exclusions, self, groups.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include "duplicates.hpp"
+#include "nearmiss/limits.hpp"
+#include "nearmiss/mine.hpp"
+
+namespace nearmiss {
+
+using CauseCounts = std::array<std::int64_t, kNumCauses>;
+
+// The rules of one call, shared by all its tasks; read-only. Everything is by row.
+struct AdmissionRules {
+    const Limits* limits = nullptr;
+    std::size_t num_rows = 0;
+    std::span<const std::int64_t> corpus_groups;     // empty: groups play no part
+    const DuplicateClasses* duplicates = nullptr;    // null: exclude_duplicates is off or moot
+    std::unordered_map<std::int64_t, std::int64_t> group_sizes;
+
+    [[nodiscard]] bool use_groups() const noexcept { return !corpus_groups.empty(); }
+};
+
+// Checks the limits' spans against the shapes (InvalidArgument) and gathers the rules.
+[[nodiscard]] AdmissionRules make_rules(const Limits& limits,
+                                        std::size_t num_queries,
+                                        std::size_t num_rows,
+                                        std::span<const std::int64_t> corpus_groups,
+                                        const DuplicateClasses* duplicates);
+
+// The rules applied to one query.
+class Admission {
+  public:
+    Admission(const AdmissionRules& rules, std::size_t query);
+
+    // False for a row that no limit other than scores and ranks rules out.
+    [[nodiscard]] bool ruled_out(std::uint32_t row) const noexcept {
+        return std::binary_search(listed_.begin(), listed_.end(), row) || duplicate(row) ||
+               wrong_group(row);
+    }
+
+    // The rows named by positives, exclude and self_rows, ascending and unique.
+    [[nodiscard]] std::span<const std::uint32_t> listed() const noexcept { return listed_; }
+    [[nodiscard]] bool only_lists() const noexcept {
+        return positive_classes_.empty() && !rules_->use_groups();
+    }
+    [[nodiscard]] std::int64_t group() const noexcept { return group_; }
+
+    // Adds how many rows each cause rules out (all but max_score).
+    void count(CauseCounts& counts) const;
+
+    // Adds one to every cause that rules out `row` and returns whether any does.
+    bool count_row(std::uint32_t row, CauseCounts& counts) const;
+
+  private:
+    [[nodiscard]] bool duplicate(std::uint32_t row) const noexcept {
+        return !positive_classes_.empty() &&
+               std::binary_search(positive_classes_.begin(),
+                                  positive_classes_.end(),
+                                  rules_->duplicates->class_of_row[row]);
+    }
+    [[nodiscard]] bool wrong_group(std::uint32_t row) const noexcept {
+        if (!rules_->use_groups()) return false;
+        const bool same = group_ >= 0 && rules_->corpus_groups[row] == group_;
+        return same != rules_->limits->within_groups;
+    }
+
+    const AdmissionRules* rules_;
+    std::size_t query_;
+    std::int64_t group_ = -1;
+    std::vector<std::uint32_t> listed_;
+    std::vector<std::uint32_t> positive_classes_;  // ascending; only classes of several rows
+};
+
+}  // namespace nearmiss

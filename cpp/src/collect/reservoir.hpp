@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// Keeps, per query of a block, every row that can still be among its best pool_size, and raises the
+// screening thresholds as better rows come in.
+//
+// A reservoir first holds screened scores a, each within `error` of the truth. If the k-th best
+// among the *certainly admissible* ones is a_k, then k admissible rows score at least a_k - error,
+// and a row screened below a_k - 2 error cannot be in the pool: that is the threshold. When a
+// reservoir is full of rows that cannot be told apart that way (ties, near-duplicates), it is
+// rescored exactly, which leaves at most k of them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "aligned_buffer.hpp"
+#include "collect/keys.hpp"
+#include "exact_scores.hpp"
+#include "query_block.hpp"
+
+namespace nearmiss {
+
+class Reservoirs {
+  public:
+    // Room for one panel's worth of rows is always left, so that add() never overflows between
+    // two calls of make_room().
+    [[nodiscard]] static std::size_t capacity_for(std::size_t pool_size) noexcept;
+
+    void reset(QueryBlock& block, std::size_t pool_size);
+
+    // Call before adding up to kPanelRows rows to query i.
+    void make_room(std::size_t i, ExactScorer& scorer) {
+        if (counts_[i] + kernels::kPanelRows > capacity_) tighten(i, scorer);
+    }
+    void add(std::size_t i, float screened, std::uint32_t row) noexcept {
+        keys_[i * capacity_ + counts_[i]++] = make_key(screened, row);
+    }
+    void count_above(std::size_t i, std::int64_t rows) noexcept { above_[i] += rows; }
+
+    // The pool of query i, exact, best first; valid until the next reset. `above`: rows counted by
+    // count_above, plus those found above the ceiling when rescored.
+    [[nodiscard]] std::span<const Key> finish(std::size_t i, ExactScorer& scorer);
+    [[nodiscard]] std::int64_t above(std::size_t i) const noexcept { return above_[i]; }
+
+  private:
+    void tighten(std::size_t i, ExactScorer& scorer);
+    void drop_screened(std::size_t i);
+    void rescore(std::size_t i, ExactScorer& scorer);
+    void raise(std::size_t i, double threshold);
+
+    QueryBlock* block_ = nullptr;
+    std::size_t pool_size_ = 0;
+    std::size_t capacity_ = 0;
+    AlignedBuffer<Key> keys_;            // size() x capacity: first exact, then screened keys
+    std::vector<std::uint32_t> counts_;  // keys held
+    std::vector<std::uint32_t> exact_;   // of which exact
+    std::vector<std::int64_t> above_;
+    std::vector<std::uint32_t> rows_;  // scratch of rescore
+    std::vector<float> scores_;
+};
+
+}  // namespace nearmiss

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nearmiss/corpus.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <numeric>
+#include <string>
+
+#include "kernels/dispatch.hpp"
+#include "nearmiss/error.hpp"
+#include "packed_corpus.hpp"
+#include "parallel.hpp"
+#include "row_norms.hpp"
+
+namespace nearmiss {
+namespace {
+
+using kernels::kPanelRows;
+using kernels::KernelTable;
+
+constexpr std::size_t kMaxRows = 0xffff'fffe;
+constexpr std::size_t kMaxDim = std::size_t{1} << 20;  // beyond it gamma_d(2^-24) is no bound
+constexpr std::size_t kPanelsPerTask = 64;
+
+// Norms inside 2^-+20 leave float32 sums far from overflow and underflow: no scaling needed.
+int scale_exponent_for(Metric metric, double max_norm) {
+    if (metric == Metric::cosine || max_norm == 0) return 0;
+    const int exponent = std::ilogb(max_norm) + 1;
+    return std::abs(exponent) <= 20 ? 0 : exponent;
+}
+
+// Rows of one group next to each other, by ascending row within a group.
+void order_by_group(PackedCorpus& corpus) {
+    const std::size_t n = corpus.num_rows();
+    corpus.row_of_position.resize(n);
+    std::iota(corpus.row_of_position.begin(), corpus.row_of_position.end(), 0u);
+    std::stable_sort(corpus.row_of_position.begin(),
+                     corpus.row_of_position.end(),
+                     [&](auto a, auto b) { return corpus.groups[a] < corpus.groups[b]; });
+    corpus.position_of_row.resize(n);
+    for (std::size_t p = 0; p < n; ++p)
+        corpus.position_of_row[corpus.row_of_position[p]] = static_cast<std::uint32_t>(p);
+}
+
+void pack_panel(PackedCorpus& corpus, const KernelTable& kernel, std::size_t panel) {
+    const auto& typed = kernel.of_type[static_cast<std::size_t>(corpus.rows.type)];
+    const void* rows[kPanelRows] = {};
+    double scales[kPanelRows] = {};
+    double l2_terms[kPanelRows] = {};
+    const double scale = std::ldexp(1.0, -corpus.scale_exponent);
+    const std::size_t first = panel * kPanelRows;
+    const std::size_t lanes = std::min(kPanelRows, corpus.num_rows() - first);
+    for (std::size_t r = 0; r < lanes; ++r) {
+        const std::uint32_t row = corpus.row_at(first + r);
+        const double norm = corpus.root_norms[row];
+        rows[r] = corpus.rows.row(row);
+        scales[r] = corpus.metric == Metric::cosine ? 1.0 / norm : scale;
+        l2_terms[r] = -0.5 * (norm * scale) * (norm * scale);
+    }
+    float* out = corpus.panels.data() + panel * corpus.panel_size();
+    typed.interleave(rows, scales, kPanelRows, corpus.rows.cols, out);
+    if (corpus.metric != Metric::l2) return;
+    float* last = out + corpus.rows.cols * kPanelRows;
+    for (std::size_t r = 0; r < kPanelRows; ++r) last[r] = static_cast<float>(l2_terms[r]);
+}
+
+// A corpus argument error names the lowest offending row, whichever thread met it first.
+RowCheck check_for(const PackedCorpus& corpus) {
+    return {"corpus", corpus.metric == Metric::cosine};
+}
+
+double largest_norm(const PackedCorpus& corpus) {
+    return *std::max_element(corpus.root_norms.data(),
+                             corpus.root_norms.data() + corpus.num_rows());
+}
+
+void set_scale(PackedCorpus& corpus) {
+    const double largest = largest_norm(corpus);
+    corpus.scale_exponent = scale_exponent_for(corpus.metric, largest);
+    const double packed = corpus.metric == Metric::cosine
+                              ? 1.0
+                              : std::ldexp(largest, -corpus.scale_exponent);
+    corpus.max_norm = packed * (1 + 0x1p-20);
+}
+
+void pack_all(PackedCorpus& corpus, const Execution& execution) {
+    const KernelTable& kernel = kernels::active();
+    const std::size_t panels = corpus.num_panels();
+    const std::size_t tasks = (panels + kPanelsPerTask - 1) / kPanelsPerTask;
+    run_parallel(tasks, tasks, execution, [&](std::size_t task, TaskContext& context) {
+        const std::size_t end = std::min(panels, (task + 1) * kPanelsPerTask);
+        for (std::size_t p = task * kPanelsPerTask; p < end; ++p) pack_panel(corpus, kernel, p);
+        context.checkpoint(1);
+    });
+}
+
+}  // namespace
+
+Corpus::Corpus(MatrixView rows,
+               Metric metric,
+               std::span<const std::int64_t> groups,
+               const Execution& execution)
+    : packed_(std::make_unique<PackedCorpus>()) {
+    require(rows.rows > 0, "corpus: has no rows");
+    require(rows.cols > 0, "corpus: rows have no elements");
+    require(rows.rows <= kMaxRows, "corpus: more than 2^32 - 2 rows");
+    require(rows.cols <= kMaxDim, "corpus: more than 2^20 elements per row");
+    require(groups.empty() || groups.size() == rows.rows, "groups: expected one per corpus row");
+    PackedCorpus& corpus = *packed_;
+    corpus.rows = rows;
+    corpus.metric = metric;
+    corpus.depth = rows.cols + (metric == Metric::l2 ? 1 : 0);
+    corpus.groups.assign(groups.begin(), groups.end());
+    if (!groups.empty()) order_by_group(corpus);
+    corpus.root_norms = AlignedBuffer<double>(rows.rows);
+    root_norms(rows, check_for(corpus), execution, corpus.root_norms.data());
+    set_scale(corpus);
+    corpus.panels = AlignedBuffer<float>(corpus.num_panels() * corpus.panel_size());
+    pack_all(corpus, execution);
+}
+
+Corpus::~Corpus() = default;
+
+void Corpus::update(std::span<const std::int64_t> positions,
+                    MatrixView rows,
+                    const Execution& execution) {
+    PackedCorpus& corpus = *packed_;
+    require(rows.cols == corpus.rows.cols && rows.type == corpus.rows.type,
+            "embeddings: expected the corpus's width and element type");
+    require(positions.size() == rows.rows, "rows: expected one per embedding");
+    std::vector<double> norms(rows.rows);
+    RowCheck check = check_for(corpus);
+    check.argument = "embeddings";
+    root_norms(rows, check, execution, norms.data());
+
+    const std::unique_lock lock(corpus.mutex);
+    std::vector<std::size_t> panels;
+    for (std::size_t i = 0; i < rows.rows; ++i) {
+        const auto row = static_cast<std::size_t>(positions[i]);
+        // The caller promises that this memory may be written.
+        std::memcpy(const_cast<std::byte*>(corpus.rows.row(row)), rows.row(i), rows.row_bytes());
+        corpus.root_norms[row] = norms[i];
+        panels.push_back(corpus.position_of(row) / kPanelRows);
+    }
+    corpus.duplicates.reset();
+    const int exponent = corpus.scale_exponent;
+    set_scale(corpus);
+    if (corpus.scale_exponent != exponent) {
+        pack_all(corpus, {execution.num_threads, {}});
+        return;
+    }
+    std::sort(panels.begin(), panels.end());
+    panels.erase(std::unique(panels.begin(), panels.end()), panels.end());
+    const KernelTable& kernel = kernels::active();
+    run_parallel(panels.size(),
+                 panels.size(),
+                 {execution.num_threads, {}},
+                 [&](std::size_t i, TaskContext&) { pack_panel(corpus, kernel, panels[i]); });
+}
+
+const DuplicateClasses& PackedCorpus::duplicate_classes(const Execution& execution) const {
+    const std::lock_guard lock(duplicates_mutex);
+    if (!duplicates) duplicates = find_duplicates(rows, {execution.num_threads, {}});
+    return *duplicates;
+}
+
+std::size_t Corpus::num_rows() const noexcept { return packed_->rows.rows; }
+std::size_t Corpus::dim() const noexcept { return packed_->rows.cols; }
+Metric Corpus::metric() const noexcept { return packed_->metric; }
+ElementType Corpus::element_type() const noexcept { return packed_->rows.type; }
+
+std::size_t Corpus::nbytes() const noexcept {
+    const PackedCorpus& corpus = *packed_;
+    const std::lock_guard lock(corpus.duplicates_mutex);
+    return corpus.panels.size() * sizeof(float) + corpus.root_norms.size() * sizeof(double) +
+           (corpus.row_of_position.size() + corpus.position_of_row.size()) * 4 +
+           corpus.groups.size() * 8 + (corpus.duplicates ? corpus.duplicates->nbytes() : 0);
+}
+
+}  // namespace nearmiss

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "duplicates.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+#include "parallel.hpp"
+
+namespace nearmiss {
+namespace {
+
+constexpr std::size_t kRowsPerTask = 4096;
+
+// Spreads equal-looking rows apart; equality itself is always decided on the bytes. Four
+// independent lanes keep it near memory speed.
+std::uint64_t hash_bytes(const std::byte* bytes, std::size_t size) noexcept {
+    constexpr std::uint64_t kOdd = 0x9E3779B97F4A7C15u;
+    std::uint64_t lanes[4] = {size, 1, 2, 3};
+    std::size_t i = 0;
+    for (; i + 32 <= size; i += 32) {
+        std::uint64_t words[4];
+        std::memcpy(words, bytes + i, 32);
+        for (int lane = 0; lane < 4; ++lane)
+            lanes[lane] = std::rotl((lanes[lane] ^ words[lane]) * kOdd, 29);
+    }
+    for (; i < size; ++i)
+        lanes[0] = std::rotl((lanes[0] ^ std::to_integer<std::uint64_t>(bytes[i])) * kOdd, 29);
+    std::uint64_t hash = 0;
+    for (const std::uint64_t lane : lanes) hash = (std::rotl(hash, 23) ^ lane) * kOdd;
+    return hash ^ hash >> 32;
+}
+
+std::vector<std::uint64_t> hash_rows(MatrixView rows, const Execution& execution) {
+    std::vector<std::uint64_t> hashes(rows.rows);
+    const std::size_t tasks = (rows.rows + kRowsPerTask - 1) / kRowsPerTask;
+    run_parallel(tasks, tasks, execution, [&](std::size_t task, TaskContext& context) {
+        const std::size_t end = std::min(rows.rows, (task + 1) * kRowsPerTask);
+        for (std::size_t i = task * kRowsPerTask; i < end; ++i)
+            hashes[i] = hash_bytes(rows.row(i), rows.row_bytes());
+        context.checkpoint(1);
+    });
+    return hashes;
+}
+
+}  // namespace
+
+DuplicateClasses find_duplicates(MatrixView rows, const Execution& execution) {
+    const std::vector<std::uint64_t> hashes = hash_rows(rows, execution);
+    // Open addressing over the lowest row of every class; slots hold row + 1, 0 is empty.
+    const std::size_t num_slots = std::bit_ceil(rows.rows * 2);
+    std::vector<std::uint32_t> slots(num_slots, 0);
+    std::vector<std::uint32_t> class_of_row(rows.rows);
+    bool any = false;
+    for (std::size_t i = 0; i < rows.rows; ++i) {
+        const auto row = static_cast<std::uint32_t>(i);
+        std::size_t slot = hashes[i] & (num_slots - 1);
+        for (;; slot = (slot + 1) & (num_slots - 1)) {
+            if (slots[slot] == 0) {
+                slots[slot] = row + 1;
+                class_of_row[i] = row;
+                break;
+            }
+            const std::uint32_t other = slots[slot] - 1;
+            if (hashes[other] != hashes[i]) continue;
+            if (std::memcmp(rows.row(other), rows.row(i), rows.row_bytes()) != 0) continue;
+            class_of_row[i] = other;
+            any = true;
+            break;
+        }
+    }
+    if (!any) return {};
+    DuplicateClasses classes;
+    classes.class_size.assign(rows.rows, 0);
+    for (const std::uint32_t lowest : class_of_row) ++classes.class_size[lowest];
+    classes.class_of_row = std::move(class_of_row);
+    return classes;
+}
+
+}  // namespace nearmiss

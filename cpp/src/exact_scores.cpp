@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "exact_scores.hpp"
+
+namespace nearmiss {
+
+void ExactScorer::score(const ExactQuery& query,
+                        std::span<const std::uint32_t> rows,
+                        float* out) {
+    sums_.resize(rows.size());
+    const kernels::RowList list{reinterpret_cast<const char*>(corpus_.rows.data),
+                                corpus_.rows.row_stride,
+                                rows.data(),
+                                rows.size(),
+                                corpus_.rows.cols};
+    switch (corpus_.metric) {
+    case Metric::ip:
+        typed_.inner_products(query.elements, list, sums_.data());
+        break;
+    case Metric::cosine:
+        typed_.inner_products(query.elements, list, sums_.data());
+        for (std::size_t i = 0; i < rows.size(); ++i)
+            sums_[i] /= query.root_norm * corpus_.root_norms[rows[i]];
+        break;
+    case Metric::l2:
+        typed_.squared_distances(query.elements, list, sums_.data());
+        for (double& sum : sums_) sum = -sum;
+        break;
+    }
+    for (std::size_t i = 0; i < rows.size(); ++i) out[i] = static_cast<float>(sums_[i]) + 0.0f;
+}
+
+float ExactScorer::score(const ExactQuery& query, std::uint32_t row) {
+    float result;
+    score(query, {&row, 1}, &result);
+    return result;
+}
+
+}  // namespace nearmiss

@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nearmiss/mine.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <shared_mutex>
+#include <string>
+
+#include "admission.hpp"
+#include "choose/choose.hpp"
+#include "choose/uniform_law.hpp"
+#include "kernels/dispatch.hpp"
+#include "nearmiss/error.hpp"
+#include "packed_corpus.hpp"
+#include "parallel.hpp"
+#include "positive_scores.hpp"
+#include "result_table.hpp"
+#include "row_norms.hpp"
+#include "search.hpp"
+
+namespace nearmiss {
+namespace {
+
+std::vector<double> check_queries(MatrixView queries,
+                                  const PackedCorpus& corpus,
+                                  const Execution& execution) {
+    require(queries.cols == corpus.rows.cols,
+            "queries: have " + std::to_string(queries.cols) + " columns, but the corpus has " +
+                std::to_string(corpus.rows.cols));
+    std::vector<double> norms(queries.rows);
+    const RowCheck check{"queries", corpus.metric == Metric::cosine};
+    root_norms(queries, check, {execution.num_threads, {}}, norms.data());
+    return norms;
+}
+
+std::size_t pool_size(const Limits& limits, const Choice& choice, std::size_t num_rows) {
+    constexpr std::size_t kUnbounded = std::numeric_limits<std::size_t>::max();
+    const std::size_t wanted = limits.range_max == kUnbounded
+                                   ? limits.range_min + choice.num_negatives
+                                   : limits.range_max;
+    return std::min(wanted, num_rows);
+}
+
+// One mine() call: the parts all its queries share.
+class Miner {
+  public:
+    Miner(MatrixView queries,
+          const PackedCorpus& corpus,
+          const Limits& limits,
+          const Choice& choice,
+          const Execution& execution)
+        : queries_(queries),
+          corpus_(corpus),
+          kernel_(kernels::active()),
+          limits_(limits),
+          choice_(choice),
+          execution_(execution),
+          norms_(check_queries(queries, corpus, execution)),
+          rules_(make_rules(limits, queries.rows, corpus.num_rows(), groups(), duplicates())),
+          result_(empty_result(queries.rows, choice.num_negatives)) {
+        result_.positive_scores = reference_scores(
+            limits, queries, norms_, corpus, kernel_, {execution.num_threads, {}});
+        intervals_ = score_intervals(limits, result_.positive_scores);
+    }
+
+    MineResult run() && {
+        if (choice_.law == Law::uniform)
+            mine_uniform();
+        else
+            mine_window();
+        require_finite_scores(result_);
+        return std::move(result_);
+    }
+
+  private:
+    std::span<const std::int64_t> groups() const {
+        return limits_.corpus_groups.empty() ? std::span<const std::int64_t>(corpus_.groups)
+                                             : limits_.corpus_groups;
+    }
+
+    const DuplicateClasses* duplicates() const {
+        const bool wanted = limits_.exclude_duplicates && !limits_.positives.rows.empty();
+        return wanted ? &corpus_.duplicate_classes(execution_) : nullptr;
+    }
+
+    Search search_for(std::size_t size, bool limited) const {
+        return {corpus_,
+                kernel_,
+                queries_,
+                norms_,
+                size,
+                limited ? &rules_ : nullptr,
+                limited ? std::span<const ScoreInterval>(intervals_)
+                        : std::span<const ScoreInterval>()};
+    }
+
+    void mine_window() {
+        const std::size_t size = pool_size(limits_, choice_, corpus_.num_rows());
+        const RandomStream stream(choice_.seed, Stream::pool_noise, choice_.epoch);
+        const bool limited = !limits_.raw_ranks;
+        search_pools(search_for(size, limited), execution_, [&](const Pool& pool) {
+            std::vector<Key> window(
+                pool.keys.begin() +
+                    static_cast<std::ptrdiff_t>(std::min(limits_.range_min, pool.keys.size())),
+                pool.keys.end());
+            CauseCounts counts{};
+            if (limited) {
+                Admission(rules_, pool.query).count(counts);
+                counts[static_cast<std::size_t>(Cause::max_score)] = pool.above;
+            } else {
+                keep_admissible(pool.query, window, counts);
+            }
+            write_skipped(result_, pool.query, counts);
+            choose(pool.query, window, stream);
+        });
+    }
+
+    void keep_admissible(std::size_t query, std::vector<Key>& window, CauseCounts& counts) const {
+        const Admission admission(rules_, query);
+        std::erase_if(window, [&](Key key) {
+            if (admission.count_row(row_of(key), counts)) return true;
+            const double score = static_cast<double>(score_of(key));
+            if (score > intervals_[query].ceiling)
+                ++counts[static_cast<std::size_t>(Cause::max_score)];
+            return !intervals_[query].contains(score_of(key));
+        });
+    }
+
+    void choose(std::size_t query, std::span<Key> window, const RandomStream& stream) {
+        const std::size_t count = std::min(choice_.num_negatives, window.size());
+        if (choice_.law == Law::random)
+            write_row(
+                result_, query, choose_random(window, count, stream, query_id(choice_, query)));
+        else
+            write_row(result_, query, window.first(count));
+    }
+
+    void mine_uniform() {
+        std::vector<std::vector<std::uint32_t>> before(limits_.range_min > 0 ? queries_.rows : 0);
+        if (limits_.range_min > 0) {
+            const std::size_t size = std::min(limits_.range_min, corpus_.num_rows());
+            search_pools(search_for(size, !limits_.raw_ranks), execution_, [&](const Pool& pool) {
+                for (const Key key : pool.keys) before[pool.query].push_back(row_of(key));
+            });
+        }
+        const UniformOrder order(rules_);
+        const RandomStream stream(choice_.seed, Stream::uniform_rows, choice_.epoch);
+        const auto& typed = kernel_.of_type[static_cast<std::size_t>(queries_.type)];
+        constexpr std::size_t kQueriesPerTask = 64;
+        const std::size_t tasks = (queries_.rows + kQueriesPerTask - 1) / kQueriesPerTask;
+        run_parallel(tasks, tasks, execution_, [&](std::size_t task, TaskContext& context) {
+            ExactScorer scorer(corpus_, kernel_);
+            std::vector<float> elements(queries_.cols);
+            const std::size_t end = std::min(queries_.rows, (task + 1) * kQueriesPerTask);
+            for (std::size_t q = task * kQueriesPerTask; q < end; ++q) {
+                typed.to_float(queries_.row(q), queries_.cols, elements.data());
+                const Admission admission(rules_, q);
+                const UniformDraw draw{rules_,
+                                       order,
+                                       admission,
+                                       before.empty() ? std::span<const std::uint32_t>()
+                                                      : std::span<const std::uint32_t>(before[q]),
+                                       intervals_[q],
+                                       {elements.data(), norms_[q]},
+                                       stream,
+                                       query_id(choice_, q),
+                                       choice_.num_negatives};
+                write_row(result_, q, choose_uniform(draw, scorer, context));
+                CauseCounts counts{};
+                admission.count(counts);
+                write_skipped(result_, q, counts);
+            }
+            context.checkpoint(1);
+        });
+    }
+
+    MatrixView queries_;
+    const PackedCorpus& corpus_;
+    const kernels::KernelTable& kernel_;
+    const Limits& limits_;
+    const Choice& choice_;
+    const Execution& execution_;
+    std::vector<double> norms_;
+    AdmissionRules rules_;
+    MineResult result_;
+    std::vector<ScoreInterval> intervals_;
+};
+
+}  // namespace
+
+TopkResult topk(MatrixView queries,
+                const Corpus& corpus,
+                std::size_t k,
+                const Execution& execution) {
+    const PackedCorpus& packed = corpus.packed();
+    const std::shared_lock lock(packed.mutex);
+    require(k >= 1 && k <= packed.num_rows(),
+            "k: expected between 1 and the corpus's " + std::to_string(packed.num_rows()) +
+                " rows, got " + std::to_string(k));
+    const std::vector<double> norms = check_queries(queries, packed, execution);
+    TopkResult result;
+    result.scores.resize(queries.rows * k);
+    result.indices.resize(queries.rows * k);
+    const Search search{packed, kernels::active(), queries, norms, k, nullptr, {}};
+    search_pools(search, execution, [&](const Pool& pool) {
+        for (std::size_t i = 0; i < k; ++i) {
+            result.scores[pool.query * k + i] = score_of(pool.keys[i]);
+            result.indices[pool.query * k + i] = row_of(pool.keys[i]);
+        }
+    });
+    // Afterwards and in order, so that the pair named does not depend on the threads.
+    for (std::size_t i = 0; i < result.scores.size(); ++i)
+        require_finite(result.scores[i], i / k, result.indices[i]);
+    return result;
+}
+
+MineResult mine(MatrixView queries,
+                const Corpus& corpus,
+                const Limits& limits,
+                const Choice& choice,
+                const Execution& execution) {
+    require(choice.num_negatives >= 1, "num_negatives: expected at least 1");
+    require(limits.range_min < limits.range_max, "range_min: expected less than range_max");
+    require(choice.query_ids.empty() || choice.query_ids.size() == queries.rows,
+            "query_ids: expected one per query");
+    const PackedCorpus& packed = corpus.packed();
+    const std::shared_lock lock(packed.mutex);
+    return Miner(queries, packed, limits, choice, execution).run();
+}
+
+std::vector<float> pair_scores(MatrixView queries,
+                               const Corpus& corpus,
+                               std::span<const std::int64_t> query_rows,
+                               std::span<const std::int64_t> corpus_rows,
+                               const Execution& execution) {
+    const PackedCorpus& packed = corpus.packed();
+    const std::shared_lock lock(packed.mutex);
+    require(query_rows.size() == corpus_rows.size(), "query_rows: expected one per corpus row");
+    const std::vector<double> norms = check_queries(queries, packed, execution);
+    for (std::size_t i = 0; i < query_rows.size(); ++i) {
+        const bool known = query_rows[i] >= 0 && corpus_rows[i] >= 0 &&
+                           static_cast<std::size_t>(query_rows[i]) < queries.rows &&
+                           static_cast<std::size_t>(corpus_rows[i]) < packed.num_rows();
+        require(known, "pair " + std::to_string(i) + " is out of range");
+    }
+    const kernels::KernelTable& kernel = kernels::active();
+    const auto& typed = kernel.of_type[static_cast<std::size_t>(queries.type)];
+    std::vector<float> scores(query_rows.size());
+    constexpr std::size_t kPairsPerTask = 1024;
+    const std::size_t tasks = (scores.size() + kPairsPerTask - 1) / kPairsPerTask;
+    run_parallel(tasks, tasks, execution, [&](std::size_t task, TaskContext& context) {
+        ExactScorer scorer(packed, kernel);
+        std::vector<float> elements(queries.cols);
+        const std::size_t end = std::min(scores.size(), (task + 1) * kPairsPerTask);
+        for (std::size_t i = task * kPairsPerTask; i < end; ++i) {
+            const auto q = static_cast<std::size_t>(query_rows[i]);
+            typed.to_float(queries.row(q), queries.cols, elements.data());
+            scores[i] = scorer.score({elements.data(), norms[q]},
+                                     static_cast<std::uint32_t>(corpus_rows[i]));
+            context.checkpoint();
+        }
+    });
+    for (std::size_t i = 0; i < scores.size(); ++i)
+        require_finite(scores[i], static_cast<std::size_t>(query_rows[i]), corpus_rows[i]);
+    return scores;
+}
+
+}  // namespace nearmiss

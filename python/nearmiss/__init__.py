@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hard-negative mining: exact, fast, reproducible.
+
+A *hard negative* is a near miss: an item close to a query that is not one of its positives.
+"""
+
+from importlib import import_module
+from types import ModuleType
+
+from nearmiss import formats, strategies
+from nearmiss.corpus import Corpus
+from nearmiss.limits import Limits
+from nearmiss.mining import mine, mine_candidates, topk
+from nearmiss.negatives import Negatives
+from nearmiss.positives import Positives
+from nearmiss.runtime import __version__, build_info, simd_targets
+
+__all__ = [
+    "Corpus",
+    "Limits",
+    "Negatives",
+    "Positives",
+    "__version__",
+    "build_info",
+    "formats",
+    "mine",
+    "mine_candidates",
+    "simd_targets",
+    "strategies",
+    "topk",
+]
+
+
+def __getattr__(name: str) -> ModuleType:
+    # The training loop's side imports torch; only those who use it pay for it.
+    if name == "loaders":
+        return import_module("nearmiss.loaders")
+    raise AttributeError(f"module 'nearmiss' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "loaders"])

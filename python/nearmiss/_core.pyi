@@ -1,0 +1,142 @@
+"""The compiled core, as Python sees it. Called only by the modules of this package.
+
+Matrices come as two-dimensional numpy arrays whose rows are contiguous and aligned (any row
+stride), together with the name of their element type: ``"float32"``, ``"float16"``,
+``"bfloat16"`` (held in ``uint16``), ``"int8"`` or ``"uint8"``. Lists per query come in CSR form,
+``(indptr int64 (n + 1,), rows int64 (nnz,))``, the rows of each query ascending and unique.
+Group codes are ``int64``; -1 belongs to no group. ``num_threads=0`` means the default.
+``progress``, where given, is called on the calling thread with the fraction done; an exception
+it raises stops the work, as does Ctrl-C.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias, TypedDict, final
+
+import numpy as np
+import numpy.typing as npt
+
+_Matrix: TypeAlias = npt.NDArray[Any]
+_Int64: TypeAlias = npt.NDArray[np.int64]
+_Float32: TypeAlias = npt.NDArray[np.float32]
+_Float64: TypeAlias = npt.NDArray[np.float64]
+_Csr: TypeAlias = tuple[_Int64, _Int64]
+_Progress: TypeAlias = Callable[[float], object]
+
+class _MineResult(TypedDict):
+    indices: _Int64  # (n, num_negatives), -1 padded
+    scores: _Float32  # (n, num_negatives), nan padded
+    counts: _Int64  # (n,)
+    positive_scores: _Float32  # (n,) the reference s+ of each query, nan without one
+    skipped: _Int64  # (n, 6) rows ruled out: positive, duplicate, exclude, self, group, max score
+
+@final
+class Corpus:
+    """Packed rows. Keeps a reference to ``rows``."""
+
+    def __init__(
+        self,
+        rows: _Matrix,
+        element_type: str,
+        metric: str,
+        groups: _Int64 | None = None,
+        num_threads: int = 0,
+    ) -> None: ...
+    def update(
+        self, positions: _Int64, rows: _Matrix, element_type: str, num_threads: int = 0
+    ) -> None: ...
+    @property
+    def num_rows(self) -> int: ...
+    @property
+    def dim(self) -> int: ...
+    @property
+    def metric(self) -> str: ...
+    @property
+    def element_type(self) -> str: ...
+    @property
+    def nbytes(self) -> int: ...
+
+def topk(
+    queries: _Matrix,
+    element_type: str,
+    corpus: Corpus,
+    k: int,
+    *,
+    num_threads: int = 0,
+    progress: _Progress | None = None,
+) -> tuple[_Float32, _Int64]: ...
+def mine(
+    queries: _Matrix,
+    element_type: str,
+    corpus: Corpus,
+    *,
+    num_negatives: int,
+    law: str,  # "top", "random" (in the rank window), "uniform" (over all admissible rows)
+    positives: _Csr | None = None,
+    exclude: _Csr | None = None,
+    self_rows: _Int64 | None = None,  # (n,), -1 none
+    exclude_duplicates: bool = True,
+    query_groups: _Int64 | None = None,
+    corpus_groups: _Int64 | None = None,  # None: those the Corpus was built with
+    within_groups: bool = False,
+    min_score: _Float64 | None = None,  # (n,)
+    max_score: _Float64 | None = None,  # (n,)
+    absolute_margin: float | None = None,
+    relative_margin: float | None = None,
+    margin_reference: str = "min",
+    positive_scores: _Float32 | None = None,  # (n,) given s+, nan without one
+    range_min: int = 0,
+    range_max: int | None = None,
+    raw_ranks: bool = False,
+    query_ids: _Int64 | None = None,
+    seed: int = 0,
+    epoch: int = 0,
+    num_threads: int = 0,
+    progress: _Progress | None = None,
+) -> _MineResult: ...
+def mine_candidates(
+    scores: _Float32,  # (n, c), higher is closer
+    rows: _Int64,  # (n, c), -1 for none
+    *,
+    num_negatives: int,
+    law: str,  # "top" or "random"
+    positives: _Csr | None = None,
+    exclude: _Csr | None = None,
+    self_rows: _Int64 | None = None,
+    query_groups: _Int64 | None = None,
+    corpus_groups: _Int64 | None = None,
+    within_groups: bool = False,
+    min_score: _Float64 | None = None,
+    max_score: _Float64 | None = None,
+    absolute_margin: float | None = None,
+    relative_margin: float | None = None,
+    margin_reference: str = "min",
+    positive_scores: _Float32 | None = None,  # (n,); None: looked up among the candidates
+    range_min: int = 0,
+    range_max: int | None = None,
+    raw_ranks: bool = False,
+    query_ids: _Int64 | None = None,
+    seed: int = 0,
+    epoch: int = 0,
+    num_threads: int = 0,
+    progress: _Progress | None = None,
+) -> _MineResult: ...
+def pair_scores(
+    queries: _Matrix,
+    element_type: str,
+    corpus: Corpus,
+    query_rows: _Int64,
+    corpus_rows: _Int64,
+    *,
+    num_threads: int = 0,
+) -> _Float32: ...
+def random_bits(
+    seed: int, stream: int, epoch: int, query_ids: _Int64, counters: _Int64
+) -> npt.NDArray[np.uint64]: ...
+def sample_columns(
+    counts: _Int64, num_columns: int, query_ids: _Int64, num_drawn: int, seed: int, epoch: int
+) -> _Int64: ...  # (n, num_drawn) columns ascending, -1 padded
+def simd_targets() -> list[str]: ...
+def simd_target() -> str: ...
+def set_simd_target(name: str) -> None: ...
+def default_num_threads() -> int: ...
+def build_info() -> dict[str, str]: ...

@@ -1,0 +1,371 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The calls: exact top-k, mining over a corpus, mining over given candidates.
+
+Each one checks its arguments, brings them into the core's form, calls the core once and wraps
+what it returns. Nothing is searched before everything has been checked.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias
+
+import numpy.typing as npt
+
+from nearmiss import _core
+from nearmiss.arrays import Float32, Int64, as_row_matrix, check_flag, check_integer
+from nearmiss.corpus import Corpus, Metric
+from nearmiss.groups import CorpusGroups
+from nearmiss.limits import Limits, MarginReference, PerQuery, RangeMode
+from nearmiss.negatives import Negatives
+from nearmiss.progress import Progress, reporting
+from nearmiss.request import (
+    Groups,
+    Queries,
+    Request,
+    Source,
+    candidate_scores,
+    check_candidate_rows,
+    check_precision,
+    groups_of_corpus,
+    merge_limits,
+    query_matrix,
+)
+from nearmiss.result import wrap
+from nearmiss.runtime import resolve_num_threads
+from nearmiss.strategies.base import Strategy
+
+OnShortage: TypeAlias = Literal["pad", "drop", "error"]
+Precision: TypeAlias = Literal["auto", "float32"]
+
+
+def topk(
+    queries: npt.ArrayLike,
+    corpus: Corpus | npt.ArrayLike,
+    k: int,
+    *,
+    metric: Metric | None = None,
+    precision: Precision = "auto",
+    num_threads: int | None = None,
+) -> tuple[Float32, Int64]:
+    """Return the k nearest corpus rows of each query, exactly.
+
+    Parameters
+    ----------
+    queries : array-like of shape (n, d)
+    corpus : Corpus or array-like of shape (m, d)
+        An array is packed for this call; make a `Corpus` of it to search it more than once.
+    k : int
+        From 1 to m.
+    metric : {"cosine", "ip", "l2"}, optional
+        Default: the corpus's own, else cosine.
+    precision : {"auto", "float32"}
+        How to screen. Changes the time, never the answer.
+    num_threads : int, optional
+        Default: all that are allowed (``NEARMISS_NUM_THREADS``, affinity, cgroup); one inside
+        a DataLoader worker.
+
+    Returns
+    -------
+    scores : (n, k) float32
+        Higher is closer (``"l2"``: negative squared distance), best first.
+    indices : (n, k) int64
+        Corpus rows; equal scores are in the order of their rows.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For arguments that cannot be used; the message names argument, row and expectation.
+
+    Examples
+    --------
+    >>> import numpy as np, nearmiss as nm
+    >>> scores, indices = nm.topk([[1.0, 0.1]], np.eye(2, dtype=np.float32), k=1, metric="ip")
+    >>> indices
+    array([[0]])
+    """
+    threads = resolve_num_threads(num_threads)
+    check_precision(precision)
+    source = Source.of(corpus, metric)
+    rows = query_matrix(queries, source)
+    k = check_integer(k, "k", 1)
+    if k > source.num_rows:
+        raise ValueError(f"k: must be at most the {source.num_rows} rows of the corpus, got {k}")
+    packed = source.pack(None, threads)
+    return _core.topk(rows.rows, rows.element_type, packed._core, k, num_threads=threads)
+
+
+def mine(
+    queries: npt.ArrayLike,
+    corpus: Corpus | npt.ArrayLike,
+    positives: Any = None,
+    *,
+    num_negatives: int = 3,
+    strategy: str | Strategy = "top",
+    limits: Limits | None = None,
+    range_min: int = 0,
+    range_max: int | None = None,
+    range_mode: RangeMode = "filtered",
+    max_score: PerQuery = None,
+    min_score: PerQuery = None,
+    absolute_margin: float | None = None,
+    relative_margin: float | None = None,
+    margin_reference: MarginReference = "min",
+    positive_scores: npt.ArrayLike | None = None,
+    exclude: Any = None,
+    exclude_self: bool = False,
+    exclude_duplicates: bool = True,
+    query_groups: Any = None,
+    corpus_groups: Any = None,
+    within_groups: bool = False,
+    query_ids: npt.ArrayLike | None = None,
+    metric: Metric | None = None,
+    precision: Precision = "auto",
+    on_shortage: OnShortage = "pad",
+    seed: int = 0,
+    epoch: int = 0,
+    num_threads: int | None = None,
+    progress: Progress = None,
+) -> Negatives:
+    """Give every query its hard negatives: near rows of the corpus that are not its positives.
+
+    The search is exact and the limits act inside it: a query gets all it asks for whenever
+    enough admissible rows exist in its rank window.
+
+    Parameters
+    ----------
+    queries : array-like of shape (n, d)
+        Element types as for `Corpus`; they need not be the corpus's.
+    corpus : Corpus or array-like of shape (m, d)
+        An array is packed for this call; make a `Corpus` of it to search it more than once.
+    positives : optional
+        The known positives, never returned. One row per query (1-D, -1 for none), a 2-D array
+        padded with -1, a list of lists, a tuple ``(indptr, indices)``, a scipy CSR matrix (n, m),
+        or `Positives` (pairs, relevance judgements).
+    num_negatives : int, default 3
+        How many for each query.
+    strategy : str or Strategy
+        Which of the admissible rows to pick: ``"top"`` the nearest, ``"random"`` at random in
+        the rank window or below ``max_score``, ``"uniform"`` at random in the whole corpus.
+        Whatever is picked is returned best first.
+    limits : Limits, optional
+        Who may be a negative. The keywords from ``range_min`` to ``within_groups`` say the same
+        one by one; given both ways, the strictest wins (see `Limits.merge`).
+    range_min, range_max, range_mode
+        Window of ranks. ``"top"`` takes ``range_max = range_min + num_negatives`` by default.
+    max_score, min_score, absolute_margin, relative_margin, margin_reference
+        Limits on scores, closed. Under ``"l2"`` a relative margin with a positive at distance 0
+        keeps every row.
+    positive_scores : array-like of shape (n,), optional
+        Scores the margins refer to, nan for none. Default: computed from ``positives``.
+    exclude, exclude_self, exclude_duplicates, query_groups, corpus_groups, within_groups
+        Rows ruled out one by one, and by group. With an array for ``corpus``, ``corpus_groups``
+        orders the packed rows, as ``Corpus(groups=…)`` does.
+    query_ids : array-like of int of shape (n,), optional
+        Identify queries in random draws, so that batches and shards agree; and say which
+        corpus row a query is, for ``exclude_self``. All different. Default: row numbers.
+    metric : {"cosine", "ip", "l2"}, optional
+        Default: the corpus's own, else cosine.
+    precision : {"auto", "float32"}
+        How to screen. Changes the time, never the answer.
+    on_shortage : {"pad", "drop", "error"}
+        A query with fewer admissible rows than asked for: pad its row with -1 and nan, leave
+        it out (`Negatives.query_indices` tells which remain), or raise ValueError.
+    seed, epoch : int, default 0
+        With the query id they determine every random draw.
+    num_threads : int, optional
+        Default: all that are allowed; one inside a DataLoader worker. Never changes the answer.
+    progress : bool or callable, optional
+        True for a bar (needs tqdm), or a function of the fraction done; an exception it raises
+        stops the work.
+
+    Returns
+    -------
+    Negatives
+
+    Raises
+    ------
+    ValueError, TypeError
+        For arguments that cannot be used or contradict each other, before any work; the message
+        names argument, row and expectation.
+    ImportError
+        If ``progress=True`` and tqdm is not installed.
+
+    Examples
+    --------
+    >>> import numpy as np, nearmiss as nm
+    >>> corpus = np.array([[1, 0], [0.9, 0.1], [0.5, 0.5], [0, 1]], dtype=np.float32)
+    >>> nm.mine(corpus[:1], corpus, positives=[0], num_negatives=2).indices
+    array([[1, 2]])
+    """
+    merged = merge_limits(
+        limits,
+        Limits(
+            range_min=range_min,
+            range_max=range_max,
+            range_mode=range_mode,
+            max_score=max_score,
+            min_score=min_score,
+            absolute_margin=absolute_margin,
+            relative_margin=relative_margin,
+            margin_reference=margin_reference,
+            exclude=exclude,
+            exclude_self=exclude_self,
+            exclude_duplicates=exclude_duplicates,
+            query_groups=query_groups,
+            corpus_groups=corpus_groups,
+            within_groups=within_groups,
+        ),
+    )
+    request = Request.of(num_negatives, strategy, merged, seed, epoch, on_shortage)
+    threads = resolve_num_threads(num_threads)
+    check_precision(precision)
+    source = Source.of(corpus, metric)
+    rows = query_matrix(queries, source)
+    queries_given = Queries.of(
+        request.limits, len(rows.rows), source.num_rows, positives, positive_scores, query_ids
+    )
+    groups = Groups.of(
+        request.limits, len(rows.rows), groups_of_corpus(request.limits.corpus_groups, source)
+    )
+    with reporting(progress) as report:
+        packed = source.pack(groups.corpus, threads)
+        result = _core.mine(
+            rows.rows,
+            rows.element_type,
+            packed._core,
+            law=request.plan.law,
+            exclude_duplicates=request.limits.exclude_duplicates,
+            # The groups a corpus was packed with it knows already.
+            corpus_groups=None if packed._groups is groups.corpus else groups.corpus_codes,
+            num_threads=threads,
+            progress=report,
+            **request.core_arguments(),
+            **queries_given.core_arguments(),
+            query_groups=groups.queries,
+        )
+    params = {"metric": packed.metric, "m": len(packed), "d": packed.dim}
+    pairs = len(rows.rows) * len(packed)
+    return wrap(result, request, queries_given, groups, params, pairs=pairs, ids=packed.ids)
+
+
+def mine_candidates(
+    scores: npt.ArrayLike,
+    indices: npt.ArrayLike,
+    *,
+    positives: Any = None,
+    positive_scores: npt.ArrayLike | None = None,
+    higher_is_closer: bool = True,
+    num_negatives: int = 3,
+    strategy: str | Strategy = "top",
+    limits: Limits | None = None,
+    range_min: int = 0,
+    range_max: int | None = None,
+    range_mode: RangeMode = "filtered",
+    max_score: PerQuery = None,
+    min_score: PerQuery = None,
+    absolute_margin: float | None = None,
+    relative_margin: float | None = None,
+    margin_reference: MarginReference = "min",
+    exclude: Any = None,
+    exclude_self: bool = False,
+    query_groups: Any = None,
+    corpus_groups: Any = None,
+    within_groups: bool = False,
+    query_ids: npt.ArrayLike | None = None,
+    on_shortage: OnShortage = "pad",
+    seed: int = 0,
+    epoch: int = 0,
+    num_threads: int | None = None,
+    progress: Progress = None,
+) -> Negatives:
+    """Choose negatives among candidates you already have: the limits and strategies of `mine`.
+
+    For results of an approximate index, of a reranker, or of BM25.
+
+    Parameters
+    ----------
+    scores : array-like of shape (n, c)
+        Scores of the candidates in any order, as float32.
+    indices : array-like of int of shape (n, c)
+        Their corpus rows; -1 for none, whatever its score. Of a row listed twice for a query
+        the better score counts.
+    positives : optional
+        As for `mine`.
+    positive_scores : array-like of shape (n,), optional
+        Scores the margins refer to, nan for none. Default: the scores of the positives found
+        among the candidates. A margin then needs one there for each query that has positives.
+    higher_is_closer : bool, default True
+        If False, ``scores`` and ``positive_scores`` are distances. They are negated first, so
+        ``max_score`` and ``min_score``, the margins and the result all speak of negative
+        distances, as under ``metric="l2"``.
+    num_negatives, strategy, limits, range_min, range_max, range_mode, max_score, min_score, \
+absolute_margin, relative_margin, margin_reference, exclude, exclude_self, query_groups, \
+corpus_groups, within_groups, query_ids, on_shortage, seed, epoch, num_threads, progress
+        As for `mine`. Ranks count the candidates. ``"random"`` needs no window here;
+        ``"uniform"`` does not apply, nor does ``Limits.exclude_duplicates`` (there are no
+        vectors to compare). The size of the corpus is that of ``corpus_groups``, if given.
+
+    Returns
+    -------
+    Negatives
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `mine`; and for scores of candidates that are not finite, naming the row.
+
+    Examples
+    --------
+    >>> import nearmiss as nm
+    >>> scores = [[0.9, 0.8, 0.7, 0.1]]
+    >>> nm.mine_candidates(scores, [[4, 0, 7, 2]], positives=[4], num_negatives=2).indices
+    array([[0, 7]])
+    """
+    merged = merge_limits(
+        limits,
+        Limits(
+            range_min=range_min,
+            range_max=range_max,
+            range_mode=range_mode,
+            max_score=max_score,
+            min_score=min_score,
+            absolute_margin=absolute_margin,
+            relative_margin=relative_margin,
+            margin_reference=margin_reference,
+            exclude=exclude,
+            exclude_self=exclude_self,
+            query_groups=query_groups,
+            corpus_groups=corpus_groups,
+            within_groups=within_groups,
+        ),
+    )
+    request = Request.of(num_negatives, strategy, merged, seed, epoch, on_shortage, candidates=True)
+    threads = resolve_num_threads(num_threads)
+    higher_is_closer = check_flag(higher_is_closer, "higher_is_closer")
+    rows = as_row_matrix(indices, "indices")
+    labels = request.limits.corpus_groups
+    corpus = None if labels is None else CorpusGroups.of(labels, None, "corpus_groups")
+    num_rows = None if corpus is None else len(corpus.codes)
+    check_candidate_rows(rows, num_rows)
+    closeness = candidate_scores(scores, rows, higher_is_closer)
+    queries_given = Queries.of(
+        request.limits, len(rows), num_rows, positives, positive_scores, query_ids
+    )
+    if not higher_is_closer:
+        queries_given = queries_given.negated()
+    groups = Groups.of(request.limits, len(rows), corpus)
+    with reporting(progress) as report:
+        result = _core.mine_candidates(
+            closeness,
+            rows,
+            law=request.plan.law,
+            corpus_groups=groups.corpus_codes,
+            num_threads=threads,
+            progress=report,
+            **request.core_arguments(),
+            **queries_given.core_arguments(),
+            query_groups=groups.queries,
+        )
+    params = {"candidates": rows.shape[1], "m": num_rows, "higher_is_closer": higher_is_closer}
+    pairs = int((rows >= 0).sum())
+    return wrap(result, request, queries_given, groups, params, pairs=pairs)

@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The result of mining: one table of arrays, with what it took to make it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nearmiss import _core
+from nearmiss.arrays import Float32, Int64, as_integers, check_integer
+from nearmiss.formats.table import read_arrays, write_arrays
+from nearmiss.ids import Labels, ReferencedIds
+from nearmiss.positives import Lists
+from nearmiss.report.statistics import Statistics, Tally
+
+_LARGEST = 2**64 - 1
+_FORMAT_VERSION = 1
+_ARRAYS = ("indices", "scores", "counts", "positive_scores", "query_indices", "query_ids")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Negatives:
+    """Mined negatives: a row for each query, best first. Unpacks as ``indices, scores``.
+
+    Made by `mine` and `mine_candidates`, or read by `load`.
+
+    Attributes
+    ----------
+    indices : (n, k) int64
+        Corpus rows, padded with -1.
+    scores : (n, k) float32
+        Their scores, padded with nan.
+    counts : (n,) int64
+        How many negatives each row holds.
+    positive_scores : (n,) float32
+        The score that margins refer to, nan for queries without a positive.
+    query_indices : (n,) int64
+        Which query each row is for; 0, 1, 2, … unless ``on_shortage="drop"`` left some out.
+    query_ids : (n,) int64
+        The id of each query, by which random draws are made.
+    params : dict
+        Everything that determines the answer besides the embeddings, as plain data.
+    """
+
+    indices: Int64
+    scores: Float32
+    counts: Int64
+    positive_scores: Float32
+    query_indices: Int64
+    query_ids: Int64
+    params: dict[str, Any]
+    tally: Tally
+    positives: Lists | None = None
+    referenced_ids: ReferencedIds | None = None
+
+    def __iter__(self) -> Iterator[npt.NDArray[Any]]:
+        return iter((self.indices, self.scores))
+
+    def __repr__(self) -> str:
+        short = self.tally.short_queries
+        share = f" of {self.tally.queries}" if short else ""
+        return (
+            f"Negatives(shape={self.indices.shape}, strategy={self.params['strategy']!r}, "
+            f"short_queries={short}{share})"
+        )
+
+    @property
+    def ids(self) -> Labels | None:
+        """The corpus's own ids of `indices`, (n, k), padded with -1 or, among strings, None.
+
+        None if the corpus has no ids.
+        """
+        return None if self.referenced_ids is None else self.referenced_ids.lookup(self.indices)
+
+    @cached_property
+    def stats(self) -> Statistics:
+        """Score distributions, rows skipped by cause, and shortage; ``print`` shows a table."""
+        return Statistics(self.tally, self.scores, self.positive_scores, self.params)
+
+    def sample(
+        self,
+        n: int,
+        epoch: int = 0,
+        seed: int | None = None,
+        *,
+        rows: npt.ArrayLike | None = None,
+    ) -> Negatives:
+        """Draw ``n`` negatives of each row, uniformly and without replacement.
+
+        A draw depends on (seed, epoch, query id) alone, not on the other rows.
+
+        Parameters
+        ----------
+        n : int
+            Negatives per row; rows with fewer keep all they have.
+        epoch : int, default 0
+            Another epoch is another draw.
+        seed : int, optional
+            Default: the seed of the search.
+        rows : array-like of int, optional
+            Draw for these rows of the table only.
+
+        Returns
+        -------
+        Negatives
+            A table of n columns, still best first.
+        """
+        n = check_integer(n, "n", 1)
+        epoch = check_integer(epoch, "epoch", 0, _LARGEST)
+        seed = check_integer(self.params["seed"] if seed is None else seed, "seed", 0, _LARGEST)
+        table = self if rows is None else self._take(_check_rows(rows, len(self.counts)))
+        columns = _core.sample_columns(
+            table.counts, table.indices.shape[1], table.query_ids, n, seed, epoch
+        )
+        filled = columns >= 0
+        indices = np.full(columns.shape, -1, dtype=np.int64)
+        scores = np.full(columns.shape, np.nan, dtype=np.float32)
+        row, _ = np.nonzero(filled)
+        indices[filled] = table.indices[row, columns[filled]]
+        scores[filled] = table.scores[row, columns[filled]]
+        return replace(
+            table,
+            indices=indices,
+            scores=scores,
+            counts=filled.sum(axis=1, dtype=np.int64),
+            params={**self.params, "sampled": {"n": n, "epoch": epoch, "seed": seed}},
+        )
+
+    def _take(self, rows: Int64) -> Negatives:
+        arrays = {name: getattr(self, name)[rows] for name in _ARRAYS}
+        return replace(self, **arrays, positives=_take_lists(self.positives, rows))
+
+    def to_csr(self) -> tuple[Int64, Int64, Float32]:
+        """Return ``(indptr, indices, scores)`` without padding.
+
+        Row i holds ``indices[indptr[i]:indptr[i + 1]]``.
+        """
+        filled = self.indices >= 0
+        indptr = np.zeros(len(self.counts) + 1, dtype=np.int64)
+        np.cumsum(self.counts, out=indptr[1:])
+        return indptr, self.indices[filled], self.scores[filled]
+
+    def to_triplets(self) -> Int64:
+        """Return all (query, positive, negative) triplets, (t, 3) int64.
+
+        Queries are numbered as they were given to `mine`, positives and negatives by corpus row.
+        Each positive of a query meets each of its negatives; queries without a positive have no
+        triplets. Order: query, then positive, then negative from the best on.
+
+        Raises
+        ------
+        ValueError
+            If the table was made without positives.
+        """
+        if self.positives is None:
+            raise ValueError("to_triplets: this table was mined without positives")
+        counts = self.counts
+        # One block of negatives for each (query, positive) pair.
+        blocks = np.repeat(np.arange(len(counts)), self.positives.lengths())
+        sizes = counts[blocks]
+        rows = np.repeat(blocks, sizes)
+        starts = np.cumsum(sizes) - sizes
+        columns = np.arange(len(rows)) - np.repeat(starts, sizes)
+        triplets = np.empty((len(rows), 3), dtype=np.int64)
+        triplets[:, 0] = self.query_indices[rows]
+        triplets[:, 1] = np.repeat(self.positives.rows, sizes)
+        triplets[:, 2] = self.indices[rows, columns]
+        return triplets
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write everything to one file, which `load` maps into memory.
+
+        The file is in the safetensors layout (see `nearmiss.formats.table`). It takes the place
+        of an older one at once and only when complete.
+        """
+        arrays: dict[str, npt.NDArray[Any]] = {name: getattr(self, name) for name in _ARRAYS}
+        if self.positives is not None:
+            arrays["positives_indptr"] = self.positives.indptr
+            arrays["positives_rows"] = self.positives.rows
+        if self.referenced_ids is not None:
+            arrays |= self.referenced_ids.to_arrays()
+        metadata = {
+            "format": "nearmiss.negatives",
+            "format_version": _FORMAT_VERSION,
+            "params": self.params,
+            "tally": self.tally.to_json(),
+        }
+        write_arrays(path, arrays, metadata)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Negatives:
+        """Open a saved table; its arrays are memory-mapped and read-only.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be opened.
+        ValueError
+            If it is not such a table, is truncated, or was written by a later version.
+        """
+        arrays, metadata = read_arrays(path)
+        if metadata.get("format") != "nearmiss.negatives":
+            raise ValueError(f"{os.fspath(path)}: not a table of negatives")
+        if metadata.get("format_version") != _FORMAT_VERSION:
+            raise ValueError(
+                f"{os.fspath(path)}: table version {metadata.get('format_version')!r}; "
+                f"this package reads version {_FORMAT_VERSION}"
+            )
+        try:
+            positives = None
+            if "positives_indptr" in arrays:
+                positives = Lists(arrays["positives_indptr"], arrays["positives_rows"])
+            return cls(
+                **{name: arrays[name] for name in _ARRAYS},
+                params=metadata["params"],
+                tally=Tally.from_json(metadata["tally"]),
+                positives=positives,
+                referenced_ids=ReferencedIds.from_arrays(arrays),
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{os.fspath(path)}: the table lacks {error}") from None
+
+
+def keep_full(negatives: Negatives) -> Negatives:
+    """Return the table without the queries that got fewer negatives than its columns."""
+    rows = np.flatnonzero(negatives.counts == negatives.indices.shape[1])
+    return negatives._take(rows.astype(np.int64))
+
+
+def _check_rows(rows: npt.ArrayLike, num_rows: int) -> Int64:
+    checked = as_integers(rows, "rows")
+    if len(checked) and not 0 <= checked.min() <= checked.max() < num_rows:
+        raise ValueError(f"rows: must be from 0 to {num_rows - 1}")
+    return checked
+
+
+def _take_lists(lists: Lists | None, rows: Int64) -> Lists | None:
+    if lists is None:
+        return None
+    lengths = lists.lengths()[rows]
+    indptr = np.zeros(len(rows) + 1, dtype=np.int64)
+    np.cumsum(lengths, out=indptr[1:])
+    offsets = np.repeat(lists.indptr[:-1][rows] - indptr[:-1], lengths)
+    return Lists(indptr, np.asarray(lists.rows[np.arange(indptr[-1]) + offsets]))

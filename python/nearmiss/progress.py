@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ``progress`` argument: nothing, a bar, or a function of the fraction done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeAlias
+
+Progress: TypeAlias = "bool | Callable[[float], object] | None"
+
+
+@contextmanager
+def reporting(progress: Progress) -> Iterator[Callable[[float], object] | None]:
+    """Give the function to report the fraction done to, or None; closes a bar at the end.
+
+    Raises
+    ------
+    ImportError
+        If a bar is asked for and tqdm is not installed.
+    TypeError
+        If ``progress`` is neither a switch nor callable.
+    """
+    if progress is None or progress is False:
+        yield None
+    elif progress is True:
+        with _bar() as report:
+            yield report
+    elif callable(progress):
+        yield progress
+    else:
+        raise TypeError(f"progress: expected True, False or a function, got {progress!r}")
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[float], object]]:
+    try:
+        from tqdm.auto import tqdm
+    except ImportError as error:
+        raise ImportError("progress=True needs tqdm: pip install 'nearmiss[demo]'") from error
+    bar_format = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
+    with tqdm(total=1.0, desc="Mining", bar_format=bar_format) as bar:
+        yield lambda fraction: bar.update(fraction - bar.n)

@@ -1,0 +1,317 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The arguments of a mining call, checked against each other and brought into the core's form.
+
+`Request` holds what needs no data, `Source` the corpus, `Queries` what comes one per query,
+`Groups` the labels of both sides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nearmiss.arrays import (
+    Float32,
+    Float64,
+    Int64,
+    Matrix,
+    as_floats,
+    as_integers,
+    as_matrix,
+    as_score_matrix,
+    check_choice,
+    check_integer,
+)
+from nearmiss.corpus import Corpus, as_corpus_matrix, check_metric
+from nearmiss.groups import CorpusGroups
+from nearmiss.limits import Limits
+from nearmiss.positives import Lists, to_lists
+from nearmiss.strategies.base import Plan, Strategy, resolve
+
+_LARGEST = 2**64 - 1
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to pick, checked as far as it can be without data."""
+
+    num_negatives: int
+    strategy: Strategy
+    limits: Limits
+    plan: Plan
+    seed: int
+    epoch: int
+    on_shortage: str
+
+    @classmethod
+    def of(
+        cls,
+        num_negatives: int,
+        strategy: str | Strategy,
+        limits: Limits,
+        seed: int,
+        epoch: int,
+        on_shortage: str,
+        *,
+        candidates: bool = False,
+    ) -> Request:
+        """Check what is asked for; ``candidates`` says that queries bring lists of their own."""
+        num_negatives = check_integer(num_negatives, "num_negatives", 1)
+        chosen = resolve(strategy)
+        limits = limits.merge(chosen.limits())
+        make_plan = chosen.plan_candidates if candidates else chosen.plan
+        plan = make_plan(limits, num_negatives)
+        if plan.range_max is not None and num_negatives > plan.range_max - plan.range_min:
+            raise ValueError(
+                f"num_negatives: {num_negatives} do not fit in the rank window "
+                f"[{plan.range_min}, {plan.range_max})"
+            )
+        return cls(
+            num_negatives,
+            chosen,
+            limits,
+            plan,
+            check_integer(seed, "seed", 0, _LARGEST),
+            check_integer(epoch, "epoch", 0, _LARGEST),
+            check_choice(on_shortage, "on_shortage", ("pad", "drop", "error")),
+        )
+
+    def core_arguments(self) -> dict[str, Any]:
+        """Return the core's keywords for this part."""
+        return {
+            "num_negatives": self.num_negatives,
+            "absolute_margin": self.limits.absolute_margin,
+            "relative_margin": self.limits.relative_margin,
+            "margin_reference": self.limits.margin_reference,
+            "range_min": self.plan.range_min,
+            "range_max": self.plan.range_max,
+            "raw_ranks": self.limits.range_mode == "raw",
+            "within_groups": self.limits.within_groups,
+            "seed": self.seed,
+            "epoch": self.epoch,
+        }
+
+
+def merge_limits(limits: Limits | None, keywords: Limits) -> Limits:
+    """Return the ``limits`` argument merged with the limits given as keywords."""
+    if limits is None:
+        return keywords
+    if not isinstance(limits, Limits):
+        raise TypeError(f"limits: expected nearmiss.Limits, got a {type(limits).__name__}")
+    return limits.merge(keywords)
+
+
+def check_precision(precision: str) -> None:
+    """Raise ValueError unless the precision is one that exists."""
+    check_choice(precision, "precision", ("auto", "float32"))
+
+
+# --- where it is searched -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """The corpus argument: packed already, or rows that are packed once all is checked."""
+
+    packed: Corpus | None
+    matrix: Matrix | None
+    metric: str
+    num_rows: int
+    dim: int
+
+    @classmethod
+    def of(cls, corpus: Corpus | npt.ArrayLike, metric: str | None) -> Source:
+        """Check the corpus and its metric; None is the corpus's own, else cosine."""
+        if metric is not None:
+            check_metric(metric)
+        if isinstance(corpus, Corpus):
+            if metric not in (None, corpus.metric):
+                raise ValueError(f"metric: {metric!r}, but the corpus has {corpus.metric!r}")
+            return cls(corpus, None, corpus.metric, len(corpus), corpus.dim)
+        matrix = as_corpus_matrix(corpus, "corpus")
+        return cls(None, matrix, metric or "cosine", *matrix.rows.shape)
+
+    def pack(self, groups: CorpusGroups | None, threads: int) -> Corpus:
+        """Return the packed corpus, packing it now if it came as an array."""
+        if self.packed is not None:
+            return self.packed
+        assert self.matrix is not None
+        return Corpus._of_matrix(self.matrix, self.metric, groups, threads)
+
+
+def query_matrix(queries: npt.ArrayLike, source: Source) -> Matrix:
+    """Return the queries, of as many dimensions as the corpus."""
+    matrix = as_matrix(queries, "queries")
+    if matrix.rows.shape[1] != source.dim:
+        raise ValueError(
+            f"queries: {matrix.rows.shape[1]} dimensions, but the corpus has {source.dim}"
+        )
+    return matrix
+
+
+def check_candidate_rows(rows: Int64, num_rows: int | None) -> None:
+    """Raise ValueError for candidates that are no corpus rows."""
+    outside = rows < -1
+    if num_rows is not None:
+        outside |= rows >= num_rows
+    if outside.any():
+        query, column = (int(at[0]) for at in np.nonzero(outside))
+        size = "" if num_rows is None else f"; corpus_groups has {num_rows} rows"
+        raise ValueError(
+            f"indices: query {query} refers to corpus row {rows[query, column]}; corpus rows "
+            f"start at 0 and -1 means none{size}"
+        )
+
+
+def candidate_scores(scores: npt.ArrayLike, rows: Int64, higher_is_closer: bool) -> Float32:
+    """Return the scores of candidates, higher closer and finite; 0 where there is none."""
+    given = as_score_matrix(scores, "scores")
+    if given.shape != rows.shape:
+        raise ValueError(f"scores: expected shape {rows.shape}, that of indices, got {given.shape}")
+    # Adding zero makes -0 plain 0; places without a candidate get a harmless score.
+    closeness = np.where(rows >= 0, given if higher_is_closer else -given, 0) + np.float32(0)
+    bad = ~np.isfinite(closeness)
+    if bad.any():
+        query, column = (int(at[0]) for at in np.nonzero(bad))
+        raise ValueError(
+            f"scores: query {query}, candidate {column} has {given[query, column]}; expected "
+            "finite float32 numbers wherever indices is not -1"
+        )
+    return closeness.astype(np.float32, copy=False)
+
+
+# --- what belongs to each query -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Queries:
+    """The arguments that come one per query, in the core's form."""
+
+    count: int
+    positives: Lists | None
+    exclude: Lists | None
+    self_rows: Int64 | None
+    positive_scores: Float32 | None
+    max_score: Float64 | None
+    min_score: Float64 | None
+    ids: Int64
+
+    @classmethod
+    def of(
+        cls,
+        limits: Limits,
+        count: int,
+        num_rows: int | None,
+        positives: Any,
+        positive_scores: npt.ArrayLike | None,
+        query_ids: npt.ArrayLike | None,
+    ) -> Queries:
+        """Check the arguments against the number of queries and of corpus rows (if known)."""
+        if limits.has_margin and positives is None and positive_scores is None:
+            name = "relative_margin" if limits.absolute_margin is None else "absolute_margin"
+            raise ValueError(f"{name}: needs positives or positive_scores to refer to")
+        ids = _check_query_ids(query_ids, count)
+        return cls(
+            count,
+            to_lists(positives, "positives", count, num_rows),
+            to_lists(limits.exclude, "exclude", count, num_rows),
+            _check_self_rows(ids, num_rows) if limits.exclude_self else None,
+            _check_positive_scores(positive_scores, count),
+            limits.per_query("max_score", count),
+            limits.per_query("min_score", count),
+            ids,
+        )
+
+    def negated(self) -> Queries:
+        """Return the same with distances turned into scores."""
+        if self.positive_scores is None:
+            return self
+        return replace(self, positive_scores=-self.positive_scores + np.float32(0))
+
+    def core_arguments(self) -> dict[str, Any]:
+        """Return the core's keywords for this part."""
+        return {
+            "positives": self.positives,
+            "exclude": self.exclude,
+            "self_rows": self.self_rows,
+            "positive_scores": self.positive_scores,
+            "max_score": self.max_score,
+            "min_score": self.min_score,
+            "query_ids": self.ids,
+        }
+
+
+def _check_query_ids(query_ids: npt.ArrayLike | None, count: int) -> Int64:
+    if query_ids is None:
+        return np.arange(count, dtype=np.int64)
+    ids = as_integers(query_ids, "query_ids", count, "query")
+    if len(ids) and ids.min() < 0:
+        row = int((ids < 0).argmax())
+        raise ValueError(f"query_ids: query {row} has {ids[row]}; ids start at 0")
+    order = np.argsort(ids, kind="stable")
+    repeated = np.flatnonzero(ids[order][1:] == ids[order][:-1])
+    if len(repeated):
+        first, second = order[repeated[0]], order[repeated[0] + 1]
+        raise ValueError(f"query_ids: queries {first} and {second} have the same id {ids[first]}")
+    return ids
+
+
+def _check_self_rows(ids: Int64, num_rows: int | None) -> Int64:
+    if num_rows is not None and len(ids) and ids.max() >= num_rows:
+        row = int((ids >= num_rows).argmax())
+        raise ValueError(
+            f"exclude_self: query {row} has id {ids[row]}, but the corpus has {num_rows} rows"
+        )
+    return ids
+
+
+def _check_positive_scores(value: npt.ArrayLike | None, count: int) -> Float32 | None:
+    if value is None:
+        return None
+    with np.errstate(over="ignore"):
+        scores = as_floats(value, "positive_scores", count).astype(np.float32) + np.float32(0)
+    if np.isinf(scores).any():
+        query = int(np.isinf(scores).argmax())
+        raise ValueError(f"positive_scores: query {query}: expected a finite float32 or nan")
+    return scores
+
+
+# --- groups ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """Group codes of the queries (None: no groups in this search) and the corpus's groups."""
+
+    queries: Int64 | None
+    corpus: CorpusGroups | None
+
+    @classmethod
+    def of(cls, limits: Limits, num_queries: int, corpus: CorpusGroups | None) -> Groups:
+        """Match the queries' labels with the corpus's; what needs the other must have it."""
+        if limits.query_groups is None:
+            if limits.corpus_groups is not None or limits.within_groups:
+                name = "within_groups" if limits.within_groups else "corpus_groups"
+                raise ValueError(f"{name}: needs query_groups")
+            return cls(None, corpus)
+        if corpus is None:
+            raise ValueError("query_groups: needs corpus_groups, or a Corpus with groups")
+        return cls(corpus.codes_of(limits.query_groups, num_queries), corpus)
+
+    @property
+    def corpus_codes(self) -> Int64 | None:
+        """The codes of the corpus rows, if this search has groups."""
+        return None if self.queries is None or self.corpus is None else self.corpus.codes
+
+
+def groups_of_corpus(labels: Any, source: Source) -> CorpusGroups | None:
+    """Return the groups of the corpus: its own, or those given for this search."""
+    own = None if source.packed is None else source.packed._groups
+    if labels is None:
+        return own
+    if own is not None:
+        raise ValueError("corpus_groups: the corpus has groups of its own already")
+    return CorpusGroups.of(labels, source.num_rows, "corpus_groups")

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`mine` equals the oracle bit for bit under any combination of limits."""
+
+import nearmiss as nm
+import numpy as np
+import oracle
+import pytest
+from compare import assert_drawn_from, assert_same_bits, assert_same_table
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from problems import DTYPES, METRICS, limits, problems, row_lists, vectors
+
+
+def both(problem, keywords, **more):
+    """Return what `mine` found and what the oracle says."""
+    arguments = {"metric": problem["metric"], **keywords, **more}
+    expected = oracle.mine(problem["queries"], problem["corpus"], **arguments)
+    return nm.mine(problem["queries"], problem["corpus"], **arguments), expected
+
+
+@settings(max_examples=400)
+@given(data=st.data(), problem=problems())
+def test_top_equals_the_oracle(data, problem):
+    found, expected = both(problem, data.draw(limits(problem)))
+    assert_same_table(found, expected)
+
+
+@settings(max_examples=150)
+@given(data=st.data(), problem=problems())
+def test_random_draws_from_the_oracles_window(data, problem):
+    keywords = data.draw(limits(problem))
+    keywords.setdefault("range_max", keywords["range_min"] + keywords["num_negatives"] + 4)
+    found, expected = both(problem, keywords, strategy="random")
+    assert_drawn_from(found, expected)
+
+
+@settings(max_examples=100)
+@given(data=st.data(), problem=problems())
+def test_uniform_draws_from_all_that_is_admissible(data, problem):
+    keywords = data.draw(limits(problem))
+    keywords.pop("range_max", None)
+    found, expected = both(problem, keywords, strategy="uniform")
+    assert_drawn_from(found, expected)
+
+
+@settings(max_examples=60)
+@given(data=st.data(), problem=problems(min_queries=5))
+def test_batches_and_query_order_do_not_matter(data, problem):
+    """Mining queries one by one, or in another order, gives each the same rows."""
+    rng, queries, corpus = problem["rng"], problem["queries"], problem["corpus"]
+    strategy = data.draw(st.sampled_from(["top", "random", "uniform"]))
+    positives = row_lists(rng, len(queries), len(corpus), 3)
+    keywords = {
+        "metric": problem["metric"],
+        "strategy": strategy,
+        "num_negatives": 3,
+        "range_max": None if strategy == "uniform" else 9,
+        "relative_margin": 0.1,
+        "seed": 5,
+    }
+    ids = np.arange(len(queries)) + 100
+    whole = nm.mine(queries, corpus, positives, query_ids=ids, **keywords)
+    order = rng.permutation(len(queries))
+    shuffled = nm.mine(
+        queries[order], corpus, [positives[i] for i in order], query_ids=ids[order], **keywords
+    )
+    assert_same_bits(shuffled.indices, whole.indices[order])
+    assert_same_bits(shuffled.scores, whole.scores[order])
+    for i in range(len(queries)):
+        one = nm.mine(
+            queries[i : i + 1], corpus, [positives[i]], query_ids=ids[i : i + 1], **keywords
+        )
+        assert_same_bits(one.indices[0], whole.indices[i])
+        assert_same_bits(one.positive_scores[0], whole.positive_scores[i])
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_larger_corpus_with_all_limits(metric, dtype):
+    rng = np.random.default_rng(6)
+    queries = vectors(rng, (29, 48), dtype, "normal")
+    corpus = vectors(rng, (4001, 48), dtype, "duplicates")
+    every = oracle.scores(queries, corpus, metric)
+    problem = {"queries": queries, "corpus": corpus, "metric": metric}
+    found, expected = both(
+        problem,
+        {
+            "positives": row_lists(rng, 29, 4001, 5),
+            "exclude": row_lists(rng, 29, 4001, 400),
+            "query_groups": rng.integers(-1, 20, 29),
+            "corpus_groups": rng.integers(-1, 20, 4001),
+            "max_score": np.quantile(every, 0.98, axis=1).astype(np.float32).astype(np.float64),
+            "relative_margin": 0.05,
+            "margin_reference": "mean",
+            "range_min": 10,
+            "range_max": 60,
+            "num_negatives": 50,
+        },
+    )
+    assert_same_table(found, expected)
+    assert (expected.counts > 0).any()
+
+
+def test_no_query_gives_an_empty_table():
+    found = nm.mine(np.zeros((0, 4), np.float32), np.ones((9, 4), np.float32), num_negatives=2)
+    assert found.indices.shape == (0, 2)
+    assert found.scores.shape == (0, 2)
+    assert found.counts.shape == (0,)
+
+
+def test_one_row_corpus():
+    one = np.ones((1, 3), np.float32)
+    assert nm.mine(one, one, num_negatives=2).indices.tolist() == [[0, -1]]
+    empty = nm.mine(one, one, [0], num_negatives=2)
+    assert empty.indices.tolist() == [[-1, -1]]
+    assert empty.positive_scores.tolist() == [1.0]
+
+
+def test_inputs_are_not_modified():
+    rng = np.random.default_rng(7)
+    arrays = {
+        "queries": rng.normal(size=(9, 8)),
+        "corpus": rng.normal(size=(40, 8)).astype(np.float32),
+        "positives": rng.integers(-1, 40, (9, 2)),
+        "exclude": rng.integers(-1, 40, (9, 5)),
+        "query_groups": rng.integers(-1, 3, 9),
+        "corpus_groups": rng.integers(-1, 3, 40),
+        "max_score": np.full(9, 0.9),
+        "positive_scores": np.full(9, 0.8, np.float32),
+        "query_ids": np.arange(9),
+    }
+    before = {name: array.copy() for name, array in arrays.items()}
+    for array in arrays.values():
+        array.flags.writeable = False
+    nm.mine(**arrays, relative_margin=0.1, exclude_self=True)
+    for name, array in arrays.items():
+        assert_same_bits(array, before[name], name)
+
+
+def test_a_packed_corpus_gives_what_the_array_gives():
+    rng = np.random.default_rng(8)
+    queries, corpus = rng.normal(size=(9, 8)), rng.normal(size=(140, 8))
+    groups = rng.integers(0, 4, 140)
+    plain = nm.mine(
+        queries, corpus, query_groups=np.arange(9) % 4, corpus_groups=groups, num_negatives=9
+    )
+    packed = nm.mine(
+        queries, nm.Corpus(corpus, groups=groups), query_groups=np.arange(9) % 4, num_negatives=9
+    )
+    assert_same_table(packed, plain)
+    assert (groups[plain.indices] != (np.arange(9) % 4)[:, None]).all()
