@@ -18,7 +18,9 @@ def assert_same_bits(actual: Any, expected: Any, what: str = "result") -> None:
     differs = actual != expected
     if actual.dtype.kind == "f":
         bits = _BITS[actual.dtype.itemsize]
-        differs = np.ascontiguousarray(actual).view(bits) != np.ascontiguousarray(expected).view(bits)
+        differs = np.ascontiguousarray(actual).view(bits) != np.ascontiguousarray(expected).view(
+            bits
+        )
         differs &= ~(np.isnan(actual) & np.isnan(expected))
     if differs.any():
         places = np.argwhere(differs)

@@ -115,10 +115,9 @@ def limits(draw: st.DrawFn, problem: dict[str, Any]) -> dict[str, Any]:
         chosen["exclude_duplicates"] = draw(st.booleans(), label="exclude_duplicates")
     if maybe("exclude"):
         chosen["exclude"] = row_lists(rng, n, m, m)
-    if maybe("exclude_self"):
-        if n <= m:  # ids are unique, and every one must be a corpus row
-            chosen["exclude_self"] = True
-            chosen["query_ids"] = rng.permutation(m)[:n]
+    if maybe("exclude_self") and n <= m:  # ids are unique, and every one must be a corpus row
+        chosen["exclude_self"] = True
+        chosen["query_ids"] = rng.permutation(m)[:n]
     if maybe("groups"):
         chosen["query_groups"] = rng.integers(-1, 4, n)
         chosen["corpus_groups"] = rng.integers(-1, 3, m)

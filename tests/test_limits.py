@@ -142,8 +142,18 @@ def test_the_mean_is_over_the_positives_given_not_over_their_duplicates():
 
 
 def test_given_positive_scores_replace_the_computed_ones():
-    assert mine([[9]], absolute_margin=0, positive_scores=np.array([3.5], np.float32)) == [3, 2, 1, 0]
-    assert mine(None, absolute_margin=0, positive_scores=np.array([3.0], np.float32)) == [3, 2, 1, 0]
+    assert mine([[9]], absolute_margin=0, positive_scores=np.array([3.5], np.float32)) == [
+        3,
+        2,
+        1,
+        0,
+    ]
+    assert mine(None, absolute_margin=0, positive_scores=np.array([3.0], np.float32)) == [
+        3,
+        2,
+        1,
+        0,
+    ]
     # nan: this query has none, and the margin does not apply.
     given = np.array([np.nan], np.float32)
     assert mine([[9]], absolute_margin=0, positive_scores=given) == [8, 7, 6, 5]
@@ -151,9 +161,7 @@ def test_given_positive_scores_replace_the_computed_ones():
 
 def test_a_query_without_a_positive_has_no_margin():
     queries = np.ones((2, 1), np.float32)
-    found = nm.mine(
-        queries, LINE, [[5], []], num_negatives=2, absolute_margin=1, metric="ip"
-    )
+    found = nm.mine(queries, LINE, [[5], []], num_negatives=2, absolute_margin=1, metric="ip")
     assert found.indices.tolist() == [[4, 3], [9, 8]]
     assert_same_bits(found.positive_scores, np.array([5, np.nan], np.float32))
 
@@ -279,7 +287,12 @@ def test_huge_duplicate_classes():
 def test_the_own_group_is_excluded():
     groups = np.array([0, 0, 0, 1, 1, 1, 2, 2, 2, 2])
     assert mine(query_groups=np.array([2]), corpus_groups=groups) == [5, 4, 3, 2]
-    assert mine(query_groups=np.array([2]), corpus_groups=groups, within_groups=True) == [9, 8, 7, 6]
+    assert mine(query_groups=np.array([2]), corpus_groups=groups, within_groups=True) == [
+        9,
+        8,
+        7,
+        6,
+    ]
     assert mine(query_groups=np.array([1]), corpus_groups=groups, within_groups=True) == [5, 4, 3]
 
 

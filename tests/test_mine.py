@@ -101,6 +101,58 @@ def test_a_larger_corpus_with_all_limits(metric, dtype):
     assert (expected.counts > 0).any()
 
 
+@pytest.mark.parametrize("metric", METRICS)
+def test_many_blocks_of_queries_and_rows(metric):
+    """More of both than any block, panel or task holds, and no multiple of one."""
+    rng = np.random.default_rng(9)
+    queries = rng.normal(size=(331, 20)).astype(np.float32)
+    corpus = rng.normal(size=(20_011, 20)).astype(np.float32)
+    corpus[rng.permutation(20_011)[:3000]] = corpus[5]
+    problem = {"queries": queries, "corpus": corpus, "metric": metric}
+    found, expected = both(
+        problem,
+        {
+            "positives": [[5], *row_lists(rng, 330, 20_011, 3)],
+            "exclude": row_lists(rng, 331, 20_011, 9),
+            "query_groups": rng.integers(-1, 9, 331),
+            "corpus_groups": rng.integers(-1, 9, 20_011),
+            "relative_margin": 0.02,
+            "range_max": 150,
+            "num_negatives": 100,
+        },
+    )
+    assert_same_table(found, expected)
+
+
+@pytest.mark.parametrize("strategy", ["random", "uniform"])
+@pytest.mark.parametrize("within_groups", [False, True])
+def test_draws_where_few_rows_of_a_larger_corpus_are_admissible(strategy, within_groups):
+    """Nearly all rows break a limit, and those left must all be found."""
+    rng = np.random.default_rng(10)
+    queries = rng.normal(size=(13, 8)).astype(np.float32)
+    corpus = rng.normal(size=(6007, 8)).astype(np.float32)
+    corpus[2000:4000] = corpus[0]
+    every = oracle.scores(queries, corpus, "ip")
+    problem = {"queries": queries, "corpus": corpus, "metric": "ip"}
+    ceiling = np.quantile(every, 0.01, axis=1)
+    found, expected = both(
+        problem,
+        {
+            "positives": [[0], *row_lists(rng, 12, 6007, 3)],
+            "exclude": row_lists(rng, 13, 6007, 3000),
+            "max_score": ceiling,
+            "query_groups": np.arange(13) % 4 - 1,
+            "corpus_groups": rng.integers(-1, 3, 6007),
+            "within_groups": within_groups,
+            "num_negatives": 30,
+        },
+        strategy=strategy,
+    )
+    assert_drawn_from(found, expected)
+    assert (expected.counts < 30).any()
+    assert expected.counts.sum() > 50
+
+
 def test_no_query_gives_an_empty_table():
     found = nm.mine(np.zeros((0, 4), np.float32), np.ones((9, 4), np.float32), num_negatives=2)
     assert found.indices.shape == (0, 2)

@@ -319,20 +319,23 @@ def test_the_file_is_in_the_safetensors_layout(table, path):
         assert_same_bits(arrays[name], getattr(table, name), name)
 
 
-def test_every_array_is_aligned_in_the_file(table, path):
-    table.save(path)
-    loaded = nm.Negatives.load(path)
-    for name in ("indices", "scores", "counts", "positive_scores"):
-        assert getattr(loaded, name).ctypes.data % 64 == 0, name
+def test_every_array_is_aligned_in_the_file(path):
+    for n in (1, 2, 3):  # odd sizes, where careless packing would misalign what follows
+        table = nm.mine(QUERIES[:n], nm.Corpus(CORPUS, ids=IDS), POSITIVES[:n])
+        table.save(path)
+        loaded = nm.Negatives.load(path)
+        for name in ("indices", "scores", "counts", "positive_scores"):
+            assert getattr(loaded, name).flags.aligned, name
+        assert (8 + int.from_bytes(path.read_bytes()[:8], "little")) % 64 == 0
+        del loaded
 
 
 def test_a_truncated_file_is_refused_at_any_length(table, path):
     table.save(path)
     whole = path.read_bytes()
-    # The last array may be followed by padding; nothing of it may be missing either way.
-    for length in [0, 1, 7, 8, 9, 100, len(whole) // 2, len(whole) - 128]:
+    for length in [0, 1, 7, 8, 9, 100, len(whole) // 2, len(whole) - 8, len(whole) - 1]:
         path.write_bytes(whole[:length])
-        with pytest.raises(ValueError, match="trunc|not a table"):
+        with pytest.raises(ValueError, match=r"trunc|not a table"):
             nm.Negatives.load(path)
 
 

@@ -2,6 +2,7 @@
 """A score has one definition, and its bits never depend on how it came about."""
 
 import threading
+from fractions import Fraction
 
 import nearmiss as nm
 import numpy as np
@@ -40,6 +41,87 @@ def test_the_order_of_arguments_and_rows_does_not_matter(data, problem):
     assert_same_bits(all_scores(queries, corpus[order], metric), first[:, order])
     row = data.draw(st.integers(0, len(corpus) - 1))
     assert_same_bits(all_scores(queries, corpus[row : row + 1], metric), first[:, row : row + 1])
+
+
+def sum_in_one_lane(terms):
+    total = 0.0
+    for term in terms:
+        total += term
+    return total
+
+
+def sum_by_neighbours(terms):
+    lane = [sum_in_one_lane(terms[j::8]) for j in range(8)]
+    return ((lane[0] + lane[1]) + (lane[2] + lane[3])) + ((lane[4] + lane[5]) + (lane[6] + lane[7]))
+
+
+def sum_in_four_lanes(terms):
+    lane = [sum_in_one_lane(terms[j::4]) for j in range(4)]
+    return (lane[0] + lane[2]) + (lane[1] + lane[3])
+
+
+def sum_in_float32(terms):
+    return np.sum(np.array(terms, np.float32), dtype=np.float32)
+
+
+@pytest.mark.parametrize("target", nm.simd_targets())
+def test_the_order_of_the_sum(simd_target, target):
+    """Terms of 1, half a float32 step and float64 crumbs: any other order gives other bits."""
+    simd_target(target)
+    rng = np.random.default_rng(9)
+    rows = np.zeros((1500, 40), np.float32)
+    for row in rows:
+        place = rng.permutation(40)
+        # Squares: 1, half a float32 step above it, and crumbs that a float64 of that size takes
+        # up only where two of them have met before.
+        row[place[:2]] = 1, 2.0**-12
+        row[place[2 : rng.integers(4, 9)]] = 1.25 * 2.0**-27
+    zero = np.zeros((1, 40), np.float32)
+    found = all_scores(zero, rows, "l2")
+    assert_same_bits(found, oracle.scores(zero, rows, "l2"))
+    assert_same_bits(all_scores(rows[:9], rows, "ip"), oracle.scores(rows[:9], rows, "ip"))
+    assert_same_bits(all_scores(rows[:9], rows, "cosine"), oracle.scores(rows[:9], rows, "cosine"))
+    # The control: these inputs do tell the other orders apart.
+    for other in (sum_in_one_lane, sum_by_neighbours, sum_in_four_lanes, sum_in_float32):
+        sums = [np.float32(-other([float(v) * float(v) for v in row])) for row in rows]
+        assert (np.array(sums) != found[0]).sum() >= 20, other.__name__
+
+
+def on_the_edge_of_rounding(rng):
+    """Return a pair whose squared distance lies where fused and separate steps round apart."""
+    query = np.zeros(32, np.float32)
+    row = np.zeros(32, np.float32)
+    query[[0, 8]] = rng.uniform(0.5, 1, 2)
+    row[[0, 8]] = rng.uniform(-1, 1, 2) * 2.0**-18
+    total = sum((float(query[i]) - float(row[i])) ** 2 for i in (0, 8))
+    nearest = np.float32(total)
+    step = float(np.nextafter(nearest, np.float32(9))) - float(nearest)
+    edge = float(nearest) + 1.5 * step  # halfway between two float32 numbers above
+    for i in (16, 24):  # two further elements lead there, the second finely
+        query[i] = np.float32(np.sqrt(max(edge - total, 0)) * (1 - 2.0**-23 * (i == 16)))
+        total += float(query[i]) ** 2
+    return query, row
+
+
+def fused(query, row):
+    total = Fraction(0)
+    for i in (0, 8, 16, 24):
+        difference = Fraction(float(query[i]) - float(row[i]))
+        total = Fraction(float(total + difference * difference))
+    return np.float32(-float(total))
+
+
+@pytest.mark.parametrize("target", nm.simd_targets())
+def test_squared_differences_are_never_fused(simd_target, target):
+    simd_target(target)
+    rng = np.random.default_rng(10)
+    pairs = [on_the_edge_of_rounding(rng) for _ in range(300)]
+    queries, rows = (np.stack(side) for side in zip(*pairs, strict=True))
+    found = np.diagonal(all_scores(queries, rows, "l2"))
+    assert_same_bits(found.copy(), oracle.pair_scores(queries, rows, "l2"))
+    # The control: a fused multiply-add would give other bits here.
+    other = np.array([fused(query, row) for query, row in pairs])
+    assert (other != found).sum() >= 20
 
 
 def test_zero_padding_changes_nothing():
@@ -229,11 +311,28 @@ def test_flush_to_zero_does_not_move_a_threshold(flush_to_zero):
         "num_negatives": 3,
         "max_score": float(corpus[5, 0]),
         "min_score": float(corpus[2, 0]),
+        "absolute_margin": float(corpus[1, 0]),
     }
-    expected = oracle.mine(queries, corpus, [[6]], absolute_margin=float(corpus[1, 0]), **keywords)
+    expected = oracle.mine(queries, corpus, [[6]], **keywords)
     assert expected.indices.tolist() == [[4, 3, 2]]
+    found = flush_to_zero(lambda: nm.mine(queries, corpus, [6], **keywords))
+    assert_same_table(found, expected)
+
+
+def test_flush_to_zero_changes_nothing_for_candidates(flush_to_zero):
+    scores = np.arange(1, 9, dtype=np.float32)[None] * SMALLEST
+    rows = np.arange(8)[None]
+    arguments = {"positives": [6], "absolute_margin": float(scores[0, 1]), "num_negatives": 4}
+    expected = nm.mine_candidates(scores, rows, **arguments)
+    assert expected.indices.tolist() == [[4, 3, 2, 1]]
+    found = flush_to_zero(lambda: nm.mine_candidates(scores, rows, **arguments))
+    assert_same_table(found, expected)
+    given = {**arguments, "positive_scores": scores[0, 6:7]}
+    assert_same_table(flush_to_zero(lambda: nm.mine_candidates(scores, rows, **given)), expected)
     found = flush_to_zero(
-        lambda: nm.mine(queries, corpus, [6], absolute_margin=float(corpus[1, 0]), **keywords)
+        lambda: nm.mine_candidates(
+            -scores, rows, **given | {"positive_scores": -scores[0, 6:7], "higher_is_closer": False}
+        )
     )
     assert_same_table(found, expected)
 
@@ -255,6 +354,10 @@ def test_other_rounding_modes_of_the_caller_change_nothing():
         assert libm.fesetround(upward) == 0
         try:
             found = nm.topk(queries, corpus, 20, metric=metric, num_threads=1)
+            mined = nm.mine(queries, corpus, np.arange(5), relative_margin=0.1, metric=metric)
         finally:
             libm.fesetround(nearest)
         assert_same_topk(found, expected)
+        positives = np.arange(5)[:, None].tolist()
+        wanted = oracle.mine(queries, corpus, positives, relative_margin=0.1, metric=metric)
+        assert_same_table(mined, wanted)

@@ -99,7 +99,11 @@ def test_shortage_is_padded():
     corpus = np.eye(3, dtype=np.float32)
     negatives = nm.mine(corpus, corpus, np.arange(3), num_negatives=5)
     assert negatives.counts.tolist() == [2, 2, 2]
-    assert negatives.indices.tolist() == [[1, 2, -1, -1, -1], [0, 2, -1, -1, -1], [0, 1, -1, -1, -1]]
+    assert negatives.indices.tolist() == [
+        [1, 2, -1, -1, -1],
+        [0, 2, -1, -1, -1],
+        [0, 1, -1, -1, -1],
+    ]
     assert np.isnan(negatives.scores[:, 2:]).all()
     assert (negatives.scores[:, :2] == 0).all()
 

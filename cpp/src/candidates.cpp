@@ -8,6 +8,7 @@
 
 #include "admission.hpp"
 #include "choose/choose.hpp"
+#include "float_environment.hpp"
 #include "nearmiss/error.hpp"
 #include "nearmiss/mine.hpp"
 #include "parallel.hpp"
@@ -56,6 +57,7 @@ MineResult mine_candidates(const Candidates& candidates,
                            const Limits& limits,
                            const Choice& choice,
                            const Execution& execution) {
+    const FloatEnvironment environment;
     const std::size_t n = candidates.num_queries;
     require(choice.num_negatives >= 1, "num_negatives: expected at least 1");
     require(limits.range_min < limits.range_max, "range_min: expected less than range_max");

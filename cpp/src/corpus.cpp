@@ -8,6 +8,7 @@
 #include <numeric>
 #include <string>
 
+#include "float_environment.hpp"
 #include "kernels/dispatch.hpp"
 #include "nearmiss/error.hpp"
 #include "packed_corpus.hpp"
@@ -103,6 +104,7 @@ Corpus::Corpus(MatrixView rows,
                std::span<const std::int64_t> groups,
                const Execution& execution)
     : packed_(std::make_unique<PackedCorpus>()) {
+    const FloatEnvironment environment;
     require(rows.rows > 0, "corpus: has no rows");
     require(rows.cols > 0, "corpus: rows have no elements");
     require(rows.rows <= kMaxRows, "corpus: more than 2^32 - 2 rows");
@@ -126,6 +128,7 @@ Corpus::~Corpus() = default;
 void Corpus::update(std::span<const std::int64_t> positions,
                     MatrixView rows,
                     const Execution& execution) {
+    const FloatEnvironment environment;
     PackedCorpus& corpus = *packed_;
     require(rows.cols == corpus.rows.cols && rows.type == corpus.rows.type,
             "embeddings: expected the corpus's width and element type");

@@ -9,6 +9,7 @@
 #include "admission.hpp"
 #include "choose/choose.hpp"
 #include "choose/uniform_law.hpp"
+#include "float_environment.hpp"
 #include "kernels/dispatch.hpp"
 #include "nearmiss/error.hpp"
 #include "packed_corpus.hpp"
@@ -192,6 +193,7 @@ TopkResult topk(MatrixView queries,
                 const Corpus& corpus,
                 std::size_t k,
                 const Execution& execution) {
+    const FloatEnvironment environment;
     const PackedCorpus& packed = corpus.packed();
     const std::shared_lock lock(packed.mutex);
     require(k >= 1 && k <= packed.num_rows(),
@@ -223,6 +225,7 @@ MineResult mine(MatrixView queries,
     require(limits.range_min < limits.range_max, "range_min: expected less than range_max");
     require(choice.query_ids.empty() || choice.query_ids.size() == queries.rows,
             "query_ids: expected one per query");
+    const FloatEnvironment environment;
     const PackedCorpus& packed = corpus.packed();
     const std::shared_lock lock(packed.mutex);
     return Miner(queries, packed, limits, choice, execution).run();
@@ -233,6 +236,7 @@ std::vector<float> pair_scores(MatrixView queries,
                                std::span<const std::int64_t> query_rows,
                                std::span<const std::int64_t> corpus_rows,
                                const Execution& execution) {
+    const FloatEnvironment environment;
     const PackedCorpus& packed = corpus.packed();
     const std::shared_lock lock(packed.mutex);
     require(query_rows.size() == corpus_rows.size(), "query_rows: expected one per corpus row");

@@ -19,8 +19,9 @@ using kernels::kPanelRows;
 using kernels::kTileQueries;
 
 // Query tiles stay in the L2 cache while a panel of the corpus, in L1, meets all of them.
-constexpr std::size_t kTileBytesPerBlock = std::size_t{288} << 10;
+constexpr std::size_t kTileBytesPerBlock = std::size_t{400} << 10;
 constexpr std::size_t kReservoirBytesPerBlock = std::size_t{8} << 20;
+constexpr std::size_t kMinTilesPerBlock = 8;
 constexpr std::size_t kMaxTilesPerBlock = 64;
 // With fewer queries per thread than this, reading the corpus costs more than the arithmetic:
 // threads then share the queries and split the corpus.
@@ -46,7 +47,7 @@ Plan make_plan(const Search& search, std::size_t num_threads) {
     const std::size_t tiles =
         std::clamp<std::size_t>(std::min(kTileBytesPerBlock / tile_bytes,
                                          kReservoirBytesPerBlock / reservoir_bytes),
-                                1,
+                                kMinTilesPerBlock,
                                 kMaxTilesPerBlock);
     std::size_t blocks = divide_up(n, tiles * kTileQueries);
     std::size_t shards = 1;
@@ -78,7 +79,6 @@ struct Scratch {
     QueryBlock block;
     Reservoirs reservoirs;
     std::vector<kernels::TileHit> hits;
-    AlignedBuffer<float> partial_sums;
 };
 
 class Scan {
@@ -97,9 +97,8 @@ class Scan {
         block.prepare(search_, queries);
         scratch_.reservoirs.reset(block, search_.pool_size);
         scratch_.hits.resize(block.num_tiles());
-        scratch_.partial_sums.reserve(block.num_tiles() * kTileQueries * kPanelRows);
         for (std::size_t p = panel_begin; p < panel_end; ++p) {
-            scan_panel(p, p + 1 < panel_end);
+            scan_panel(p);
             if ((p - panel_begin) % kPanelsPerCheckpoint == 0) context.checkpoint();
         }
     }
@@ -110,10 +109,10 @@ class Scan {
     }
 
   private:
-    void scan_panel(std::size_t panel, bool more) {
+    void scan_panel(std::size_t panel) {
         QueryBlock& block = scratch_.block;
         if (!by_group_) {
-            screen(panel, {0, block.num_tiles()}, more);
+            screen(panel, {0, block.num_tiles()});
             return;
         }
         const PackedCorpus& corpus = search_.corpus;
@@ -123,25 +122,20 @@ class Scan {
             block.tiles_for_groups(corpus.groups[corpus.row_at(first)],
                                    corpus.groups[corpus.row_at(last)],
                                    search_.rules->limits->within_groups);
-        for (std::size_t i = 0; i < ranges.count; ++i) screen(panel, ranges.at[i], more);
+        for (std::size_t i = 0; i < ranges.count; ++i) screen(panel, ranges.at[i]);
     }
 
-    void screen(std::size_t panel, TileRange tiles, bool more) {
+    void screen(std::size_t panel, TileRange tiles) {
         if (tiles.begin >= tiles.end) return;
         const PackedCorpus& corpus = search_.corpus;
         QueryBlock& block = scratch_.block;
-        const float* data = corpus.panels.data() + panel * corpus.panel_size();
-        const float* next = more ? data + corpus.panel_size() : nullptr;
-        const kernels::ScreenTask task{data,
+        const kernels::ScreenTask task{corpus.panels.data() + panel * corpus.panel_size(),
                                        block.tiles(),
                                        corpus.depth,
                                        tiles.begin,
                                        tiles.end,
                                        block.lower().data(),
-                                       block.upper(),
-                                       reinterpret_cast<const char*>(next),
-                                       corpus.panel_size() * sizeof(float),
-                                       scratch_.partial_sums.data()};
+                                       block.upper()};
         const std::uint32_t count = search_.kernel.screen(task, scratch_.hits.data());
         for (std::uint32_t h = 0; h < count; ++h) collect(scratch_.hits[h], panel);
     }

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The compiled core, as Python sees it. Called only by the modules of this package.
 
 Matrices come as two-dimensional numpy arrays whose rows are contiguous and aligned (any row

@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from nearmiss.rounding import to_float32, to_float64
+
 Int64 = npt.NDArray[np.int64]
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
@@ -80,6 +82,9 @@ def as_matrix(value: npt.ArrayLike, name: str) -> Matrix:
     owned = False
     if element_type == "float64":
         array, element_type, owned = _round_to_float32(array, name), "float32", True
+    if len(array) == 0:
+        # numpy gives empty arrays strides of 0; a slice of a row has true ones.
+        return Matrix(np.empty((1, array.shape[1]), array.dtype)[:0], element_type, owned=True)
     if not _is_suitable(array):
         array, owned = np.array(array, dtype=array.dtype.newbyteorder("="), order="C"), True
     return Matrix(array, element_type, owned)
@@ -128,11 +133,13 @@ def _from_array_like(value: Any, name: str) -> npt.NDArray[Any]:
 
 
 def _round_to_float32(array: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
-    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        rounded = array.astype(np.float32, order="C")
-    for start in range(0, len(array), 4096):  # in blocks: no mask of the whole array
+    rounded = to_float32(array)
+    for start in range(0, len(array), 512):  # in blocks: no mask of the whole array
         block = slice(start, start + 4096)
-        lost = (np.isinf(rounded[block]) & np.isfinite(array[block])).any(axis=1)
+        infinite = np.isinf(rounded[block])
+        if not infinite.any():
+            continue
+        lost = (infinite & np.isfinite(array[block])).any(axis=1)
         if lost.any():
             row = start + int(lost.argmax())
             raise ValueError(f"{name}: row {row} holds a value beyond the range of float32")
@@ -202,34 +209,46 @@ def integers_to_int64(array: npt.NDArray[Any], name: str) -> Int64:
     return np.ascontiguousarray(array, dtype=np.int64)
 
 
-def as_floats(value: Any, name: str, length: int, what: str = "query") -> Float64:
+def as_float64_vector(value: Any, name: str, length: int, what: str = "query") -> Float64:
     """Return a 1-dimensional float64 array of ``length`` real numbers, one per ``what``."""
-    array, bfloat16 = _as_array(value, name)
+    array = _as_reals(value, name)
     _check_vector(array, name, length, what)
-    return reals_to_float64(array, bfloat16, name)
+    return to_float64(array) if array.dtype == np.float32 else array
+
+
+def as_float32_vector(value: Any, name: str, length: int, what: str = "query") -> Float32:
+    """Return a 1-dimensional float32 array of ``length`` real numbers, one per ``what``.
+
+    Values beyond the range of float32 become infinite.
+    """
+    array = _as_reals(value, name)
+    _check_vector(array, name, length, what)
+    return array if array.dtype == np.float32 else to_float32(array)
 
 
 def as_score_matrix(value: Any, name: str) -> Float32:
-    """Return a 2-dimensional float32 array of scores; values beyond float32 become infinite."""
-    array, bfloat16 = _as_array(value, name)
+    """Return a 2-dimensional float32 array of scores; values beyond its range become infinite."""
+    array = _as_reals(value, name)
     if array.ndim != 2:
         raise ValueError(f"{name}: expected shape (queries, candidates), got {array.shape}")
-    if not bfloat16 and array.dtype.kind == "f" and array.itemsize <= 4:
-        check_not_truncated(array, name)
-        return np.ascontiguousarray(array, dtype=np.float32)
-    with np.errstate(over="ignore"):
-        return reals_to_float64(array, bfloat16, name).astype(np.float32)
+    return array if array.dtype == np.float32 else to_float32(array)
 
 
-def reals_to_float64(array: npt.NDArray[Any], bfloat16: bool, name: str) -> Float64:
-    """Return a real array of any shape as float64."""
+def _as_reals(value: Any, name: str) -> npt.NDArray[Any]:
+    """Return a real array of any shape as it is in float32, or else as float64."""
+    array, bfloat16 = _as_array(value, name)
     check_not_truncated(array, name)
     if bfloat16:
-        widened = np.ascontiguousarray(array).astype(np.uint32) << np.uint32(16)
-        return widened.view(np.float32).astype(np.float64)
-    if array.dtype.kind not in "iuf":
+        return widen_bfloat16(array)
+    if array.dtype.kind not in "iuf" or array.itemsize > 8:
         raise TypeError(f"{name}: expected real numbers, got {array.dtype.name}")
-    return np.ascontiguousarray(array, dtype=np.float64)
+    exact = array.dtype.kind == "f" and array.itemsize <= 4
+    return np.ascontiguousarray(array, dtype=np.float32 if exact else np.float64)
+
+
+def widen_bfloat16(bits: npt.NDArray[np.uint16]) -> Float32:
+    """Return bfloat16 held in uint16 as float32, exactly."""
+    return (np.ascontiguousarray(bits).astype(np.uint32) << np.uint32(16)).view(np.float32)
 
 
 def _check_vector(array: npt.NDArray[Any], name: str, length: int | None, what: str) -> None:
@@ -259,7 +278,9 @@ def check_number(value: Any, name: str) -> float:
     if isinstance(value, (bool, np.bool_, str, bytes)):
         raise TypeError(f"{name}: expected a number, got {value!r}")
     try:
-        number = float(value)
+        # A float32 may be a denormal, which float() of a thread that flushes them gets wrong.
+        single = isinstance(value, np.float32)
+        number = float(to_float64(np.array([value]))[0]) if single else float(value)
     except (TypeError, ValueError):
         raise TypeError(f"{name}: expected a number, got {type(value).__name__}") from None
     if not math.isfinite(number):

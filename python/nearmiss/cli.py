@@ -102,7 +102,9 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--corpus-groups", type=Path, help=labels)
     given = "scores the margins refer to, .npy (n,)"
     group.add_argument("--positive-scores", type=Path, help=given)
-    group.add_argument("--metric", choices=("cosine", "ip", "l2"), default="cosine", help="default: cosine")
+    group.add_argument(
+        "--metric", choices=("cosine", "ip", "l2"), default="cosine", help="default: cosine"
+    )
 
 
 def _add_choice(parser: argparse.ArgumentParser) -> None:
@@ -332,8 +334,10 @@ def _progress(*, enabled: bool) -> Iterator[Callable[[float], object] | None]:
     try:
         from tqdm import tqdm
     except ImportError:
-        yield lambda done: print(f"\rmining: {done:4.0%}", end="", file=sys.stderr, flush=True)
-        print("\r\033[K", end="", file=sys.stderr, flush=True)
+        try:
+            yield lambda done: print(f"\rmining: {done:4.0%}", end="", file=sys.stderr, flush=True)
+        finally:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
     else:
         layout = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
         with tqdm(total=1.0, desc="mining", bar_format=layout, leave=False) as bar:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nearmiss import _core
-from nearmiss.arrays import Matrix, as_integers, as_matrix, check_choice
+from nearmiss.arrays import Matrix, as_integers, as_matrix, check_choice, widen_bfloat16
 from nearmiss.groups import CorpusGroups
 from nearmiss.ids import Labels, as_unique_ids
 from nearmiss.runtime import resolve_num_threads
@@ -203,5 +203,5 @@ def check_metric(metric: str, name: str = "metric") -> str:
 def widen(matrix: Matrix) -> npt.NDArray[np.float32]:
     """Return the rows as float32, which holds every accepted element exactly."""
     if matrix.element_type == "bfloat16":
-        return (matrix.rows.astype(np.uint32) << np.uint32(16)).view(np.float32)
+        return widen_bfloat16(matrix.rows)
     return matrix.rows.astype(np.float32, copy=False)

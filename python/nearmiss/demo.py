@@ -172,14 +172,14 @@ def run(output: str | os.PathLike[str], *, num_threads: int | None = None) -> bo
         lambda: find_matches(pixels, labels, num_threads=num_threads),
         lambda: brute_force(pixels, labels),
     )
-    closer = int((matches.negative_scores[:, 0] >= matches.positive_scores).sum())
+    closer = int((matches.negative_scores[:, 0] > matches.positive_scores).sum())
     draw(pixels, labels, matches, choose_anchors(labels, matches)).savefig(output, dpi=150)
     verdict = "equal to brute force, to the last bit of every score" if agree else "WRONG"
     print(f"""{len(pixels):,} handwritten digits of 8 x 8 pixels, from scikit-learn
 
   positive      the nearest other image of the same digit
   near misses   the {NUM_SHOWN} nearest images of other digits
-  confusing     {closer} images have a near miss at least as close as their positive
+  confusing     {closer} images have a near miss that is closer than their positive
 
   answers       {verdict}
   nearmiss      {1e3 * ours:6.1f} ms   packing and both searches
@@ -244,7 +244,7 @@ def _draw_row(
     _draw_tile(figure, left, top, pixels[positive], str(labels[positive]), f"{score:.3f}", _MATCH)
     left += _TILE + _GUTTER
     for row, near in zip(matches.negatives[anchor], matches.negative_scores[anchor], strict=True):
-        colour = _ABOVE if near >= score else _NEAR
+        colour = _ABOVE if near > score else _NEAR
         _draw_tile(figure, left, top, pixels[row], str(labels[row]), f"{near:.3f}", colour)
         left += _TILE + _GAP
 

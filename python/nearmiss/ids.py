@@ -60,7 +60,7 @@ def as_unique_ids(value: Any, name: str, length: int | None = None, what: str = 
             if item is None:
                 raise ValueError(f"{name}: row {row} has no id")
     if len(labels) != len(np.unique(labels) if labels.dtype == np.int64 else set(labels)):
-        _raise_duplicate(labels, name)
+        _raise_duplicate(labels.tolist(), name)
     return labels
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from nearmiss.arrays import (
     Float64,
-    as_floats,
+    as_float64_vector,
     check_choice,
     check_flag,
     check_integer,
@@ -156,7 +156,7 @@ class Limits:
         if value is None:
             return None
         if isinstance(value, np.ndarray):
-            return as_floats(value, name, num_queries)
+            return as_float64_vector(value, name, num_queries)
         return np.full(num_queries, value, dtype=np.float64)
 
     def describe(self) -> dict[str, Any]:
@@ -198,7 +198,7 @@ def _check_bound(value: PerQuery, name: str, impossible: float) -> float | Float
         if value == -impossible:
             return None
         return check_number(value, name)
-    array = np.array(as_floats(value, name, len(value)))  # type: ignore[arg-type]
+    array = np.array(as_float64_vector(value, name, len(value)))  # type: ignore[arg-type]
     bad = np.isnan(array) | (array == impossible)
     if bad.any():
         query = int(np.argmax(bad))

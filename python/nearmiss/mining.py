@@ -12,7 +12,14 @@ from typing import Any, Literal, TypeAlias
 import numpy.typing as npt
 
 from nearmiss import _core
-from nearmiss.arrays import Float32, Int64, as_row_matrix, check_flag, check_integer
+from nearmiss.arrays import (
+    Float32,
+    Int64,
+    as_row_matrix,
+    as_score_matrix,
+    check_flag,
+    check_integer,
+)
 from nearmiss.corpus import Corpus, Metric
 from nearmiss.groups import CorpusGroups
 from nearmiss.limits import Limits, MarginReference, PerQuery, RangeMode
@@ -342,12 +349,13 @@ corpus_groups, within_groups, query_ids, on_shortage, seed, epoch, num_threads, 
     request = Request.of(num_negatives, strategy, merged, seed, epoch, on_shortage, candidates=True)
     threads = resolve_num_threads(num_threads)
     higher_is_closer = check_flag(higher_is_closer, "higher_is_closer")
+    given = as_score_matrix(scores, "scores")
     rows = as_row_matrix(indices, "indices")
     labels = request.limits.corpus_groups
     corpus = None if labels is None else CorpusGroups.of(labels, None, "corpus_groups")
     num_rows = None if corpus is None else len(corpus.codes)
     check_candidate_rows(rows, num_rows)
-    closeness = candidate_scores(scores, rows, higher_is_closer)
+    closeness = candidate_scores(given, rows, higher_is_closer)
     queries_given = Queries.of(
         request.limits, len(rows), num_rows, positives, positive_scores, query_ids
     )

@@ -7,6 +7,7 @@ object for pairs and relevance judgements. Forms with -1 for "none" may hold it 
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -309,7 +310,7 @@ def _from_list(value: list[Any], name: str, num_queries: int) -> _Pairs:
     if not value:
         return _Pairs(np.empty(0, np.int64), np.empty(0, np.int64))
     if all(_is_integer(item) for item in value):
-        return _from_array(np.array(value), name, num_queries)
+        return _from_array(_to_int64(value, name), name, num_queries)
     for query, item in enumerate(value):
         if isinstance(item, (str, bytes, Mapping)) or not hasattr(item, "__iter__"):
             raise TypeError(
@@ -321,23 +322,29 @@ def _from_list(value: list[Any], name: str, num_queries: int) -> _Pairs:
     flat = [row for items in lists for row in items]
     if not all(map(_is_integer, flat)):
         _raise_not_a_row(lists, name)
-    rows = integers_to_int64(np.array(flat), name) if flat else np.empty(0, np.int64)
-    return _Pairs(np.repeat(np.arange(num_queries), lengths), rows)
+    return _Pairs(np.repeat(np.arange(num_queries), lengths), _to_int64(flat, name))
 
 
 def _is_integer(item: Any) -> bool:
-    # Elements of a tensor of torch are tensors without dimensions: integers by __index__.
-    return (isinstance(item, (int, np.integer)) and not isinstance(item, bool)) or (
-        getattr(item, "ndim", None) == 0 and not hasattr(item, "__len__") and _has_index(item)
-    )
+    if isinstance(item, (int, np.integer)):
+        return not isinstance(item, bool)
+    # Elements of a tensor of torch are tensors without dimensions.
+    return getattr(item, "ndim", None) == 0 and hasattr(item, "__index__") and _has_index(item)
 
 
 def _has_index(item: Any) -> bool:
     try:
-        item.__index__()
-    except (AttributeError, TypeError):
+        operator.index(item)
+    except TypeError:
         return False
     return True
+
+
+def _to_int64(items: Iterable[Any], name: str) -> Int64:
+    try:
+        return np.array([operator.index(item) for item in items], dtype=np.int64)
+    except OverflowError:
+        raise ValueError(f"{name}: holds a number beyond the range of int64") from None
 
 
 def _raise_not_a_row(lists: list[list[Any]], name: str) -> None:
@@ -410,10 +417,9 @@ def _look_up_pairs(column: npt.NDArray[Any], rows: dict[str, int] | None, side: 
                 f"pairs: pair {at} has {side} {column[at]!r}; "
                 f"expected a row number, or give {side}_ids"
             )
-        numbers = integers_to_int64(
-            np.array(column.tolist(), dtype=np.int64) if column.dtype == object else column, "pairs"
-        )
-        return numbers
+        if column.dtype == object:
+            return _to_int64(column, "pairs")
+        return integers_to_int64(column, "pairs")
     found = np.fromiter((rows.get(str(item), -1) for item in column), np.int64, len(column))
     if (found < 0).any():
         at = int(np.argmax(found < 0))

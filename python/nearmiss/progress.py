@@ -12,7 +12,7 @@ Progress: TypeAlias = "bool | Callable[[float], object] | None"
 
 @contextmanager
 def reporting(progress: Progress) -> Iterator[Callable[[float], object] | None]:
-    """Give the function to report the fraction done to, or None; closes a bar at the end.
+    """Give the function to report the fraction done to, or None; reports 1.0 on success.
 
     Raises
     ------
@@ -28,6 +28,7 @@ def reporting(progress: Progress) -> Iterator[Callable[[float], object] | None]:
             yield report
     elif callable(progress):
         yield progress
+        progress(1.0)  # small work may end before the core reports at all
     else:
         raise TypeError(f"progress: expected True, False or a function, got {progress!r}")
 
@@ -41,3 +42,4 @@ def _bar() -> Iterator[Callable[[float], object]]:
     bar_format = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
     with tqdm(total=1.0, desc="Mining", bar_format=bar_format) as bar:
         yield lambda fraction: bar.update(fraction - bar.n)
+        bar.update(1.0 - bar.n)

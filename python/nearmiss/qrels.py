@@ -47,10 +47,10 @@ def _read_mapping(qrels: Mapping[Any, Any]) -> Iterator[tuple[Judgement, float]]
         if isinstance(documents, Mapping):
             for document, relevance in documents.items():
                 number = check_number(relevance, f"qrels: {where}, document {document!r}")
-                yield Judgement(str(query), str(document), where), number
+                yield Judgement(str(query), str(document), "mapping"), number
         elif isinstance(documents, (list, tuple, set, frozenset, np.ndarray)):
             for document in documents:
-                yield Judgement(str(query), str(document), where), float("inf")
+                yield Judgement(str(query), str(document), "mapping"), float("inf")
         else:
             # A string would be taken apart into letters.
             raise TypeError(

@@ -18,10 +18,9 @@ from nearmiss.arrays import (
     Float64,
     Int64,
     Matrix,
-    as_floats,
+    as_float32_vector,
     as_integers,
     as_matrix,
-    as_score_matrix,
     check_choice,
     check_integer,
 )
@@ -29,6 +28,7 @@ from nearmiss.corpus import Corpus, as_corpus_matrix, check_metric
 from nearmiss.groups import CorpusGroups
 from nearmiss.limits import Limits
 from nearmiss.positives import Lists, to_lists
+from nearmiss.rounding import without_negative_zeros
 from nearmiss.strategies.base import Plan, Strategy, resolve
 
 _LARGEST = 2**64 - 1
@@ -166,13 +166,12 @@ def check_candidate_rows(rows: Int64, num_rows: int | None) -> None:
         )
 
 
-def candidate_scores(scores: npt.ArrayLike, rows: Int64, higher_is_closer: bool) -> Float32:
+def candidate_scores(given: Float32, rows: Int64, higher_is_closer: bool) -> Float32:
     """Return the scores of candidates, higher closer and finite; 0 where there is none."""
-    given = as_score_matrix(scores, "scores")
     if given.shape != rows.shape:
         raise ValueError(f"scores: expected shape {rows.shape}, that of indices, got {given.shape}")
-    # Adding zero makes -0 plain 0; places without a candidate get a harmless score.
-    closeness = np.where(rows >= 0, given if higher_is_closer else -given, 0) + np.float32(0)
+    closeness = without_negative_zeros(given if higher_is_closer else -given)
+    closeness[rows < 0] = 0  # whatever stood there is nobody's score
     bad = ~np.isfinite(closeness)
     if bad.any():
         query, column = (int(at[0]) for at in np.nonzero(bad))
@@ -180,7 +179,7 @@ def candidate_scores(scores: npt.ArrayLike, rows: Int64, higher_is_closer: bool)
             f"scores: query {query}, candidate {column} has {given[query, column]}; expected "
             "finite float32 numbers wherever indices is not -1"
         )
-    return closeness.astype(np.float32, copy=False)
+    return closeness
 
 
 # --- what belongs to each query -------------------------------------------------------------------
@@ -229,7 +228,7 @@ class Queries:
         """Return the same with distances turned into scores."""
         if self.positive_scores is None:
             return self
-        return replace(self, positive_scores=-self.positive_scores + np.float32(0))
+        return replace(self, positive_scores=without_negative_zeros(-self.positive_scores))
 
     def core_arguments(self) -> dict[str, Any]:
         """Return the core's keywords for this part."""
@@ -271,8 +270,7 @@ def _check_self_rows(ids: Int64, num_rows: int | None) -> Int64:
 def _check_positive_scores(value: npt.ArrayLike | None, count: int) -> Float32 | None:
     if value is None:
         return None
-    with np.errstate(over="ignore"):
-        scores = as_floats(value, "positive_scores", count).astype(np.float32) + np.float32(0)
+    scores = without_negative_zeros(as_float32_vector(value, "positive_scores", count))
     if np.isinf(scores).any():
         query = int(np.isinf(scores).argmax())
         raise ValueError(f"positive_scores: query {query}: expected a finite float32 or nan")

@@ -54,9 +54,15 @@ def wrap(
         params=_provenance(request, queries, groups, source),
         tally=tally,
         positives=queries.positives,
-        referenced_ids=None if ids is None else ReferencedIds.of(ids, result["indices"]),
+        referenced_ids=None if ids is None else _referenced_ids(ids, result["indices"], queries),
     )
     return keep_full(negatives) if request.on_shortage == "drop" else negatives
+
+
+def _referenced_ids(ids: Labels, indices: Int64, queries: Queries) -> ReferencedIds:
+    """Keep the ids of negatives and of positives: writers of files name both."""
+    positives = np.empty(0, np.int64) if queries.positives is None else queries.positives.rows
+    return ReferencedIds.of(ids, np.concatenate([indices.ravel(), positives]))
 
 
 def _require_full(counts: Int64, num_negatives: int) -> None:

@@ -29,9 +29,6 @@ struct ScreenTask {
     std::uint32_t tile_end;
     const float* lower;  // one per query of the block
     const float* upper;  // the same, or null: no ceiling, and `above` stays zero
-    const char* next_panel;  // where the next panel to be read lies, or null
-    std::size_t panel_bytes;
-    float* partial_sums;  // (tile_end - tile_begin) x kTileQueries x kPanelRows, if depth is split
 };
 
 // Which rows to score against a query: row `positions[i]` begins at data + positions[i] * stride.

@@ -43,7 +43,7 @@ def write(
             file.write(json.dumps(entry, ensure_ascii=False, allow_nan=False).encode() + b"\n")
 
 
-def _entries(negatives: Negatives, query_ids: Sequence[Any] | None) -> Iterator[dict[str, Any]]:
+def _entries(negatives: Negatives, query_ids: Any) -> Iterator[dict[str, Any]]:
     lists, known = negatives.positives, negatives.referenced_ids
     query_names = query_ids.tolist() if isinstance(query_ids, np.ndarray) else query_ids
     for row, query in enumerate(negatives.query_indices.tolist()):

@@ -98,7 +98,8 @@ class HardNegativeCollator:
         self.seed = check_integer(seed, "seed", 0, 2**64 - 1)
         self.id_key = id_key
         self.base_collate = default_collate if base_collate is None else base_collate
-        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+        self._epoch = torch.zeros((), dtype=torch.int64)
+        self._epoch.share_memory_()  # type: ignore[no-untyped-call]
 
     @property
     def epoch(self) -> int:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from nearmiss.arrays import Float32, Float64, Int64
 from nearmiss.limits import Limits
+from nearmiss.rounding import to_float64
 
 # The core's causes, in its order; it has one column for the score ceiling, split here by limit.
 _CAUSES = ("positive", "duplicate", "exclude", "self", "group")
@@ -94,7 +95,7 @@ class Tally:
 
 def _split_ceiling(above: Int64, positive_scores: Float32, limits: Limits) -> dict[str, int]:
     """Give the rows above a query's ceiling to the limit that sets it: the lowest, the first."""
-    reference = positive_scores.astype(np.float64)
+    reference = to_float64(positive_scores)
     ceilings = np.full((len(_CEILINGS), len(above)), np.inf)
     maximum = limits.per_query("max_score", len(above))
     if maximum is not None:
@@ -175,21 +176,21 @@ class Statistics(Mapping[str, Any]):
                 lines.append(f"Skipped {count:,} pairs ({_percent(count, self['pairs'])}): {label}")
         if self["queries_without_positives"]:
             share = _percent(self["queries_without_positives"], self["queries"])
-            lines.append(f"No positive: {self['queries_without_positives']:,} queries ({share})")
+            lines.append(f"No positive: {_queries(self['queries_without_positives'])} ({share})")
         return lines
 
     def _shortage_lines(self) -> list[str]:
         lines = [
             f"Found {self['returned']:,} of {self['requested']:,} negatives "
-            f"for {self['queries']:,} queries"
+            f"for {_queries(self['queries'])}"
         ]
         if not self["short_queries"]:
             return lines
         share = _percent(self["short_queries"], self["queries"])
-        short = f"{self['short_queries']:,} queries ({share})"
+        short = f"{_queries(self['short_queries'])} ({share})"
         lines.append(f"Could not find enough negatives for {short}")
         for missing, queries in self["shortage"].items():
-            lines.append(f"  {missing} missing: {queries:,} queries")
+            lines.append(f"  {missing:,} missing: {_queries(queries)}")
         return lines + [f"Consider {hint}" for hint in self._hints()]
 
     def _hints(self) -> list[str]:
@@ -244,6 +245,10 @@ def _number(value: float) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e5 else f"{value:.3e}"
+
+
+def _queries(count: int) -> str:
+    return "1 query" if count == 1 else f"{count:,} queries"
 
 
 def _percent(part: int, whole: int) -> str:

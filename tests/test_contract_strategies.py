@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rules that every strategy of the registry obeys, whatever it picks."""
+
+import dataclasses
+
+import nearmiss as nm
+import numpy as np
+import oracle
+import pytest
+from compare import assert_same_bits, assert_same_table
+from nearmiss.strategies import Strategy, available, parse
+
+NAMES = sorted(available())
+#: What a strategy needs to know before it can pick; those not named need nothing.
+NEEDS = {"random": {"range_max": 30}}
+
+RNG = np.random.default_rng(0)
+N, M, D = 23, 211, 19
+QUERIES, ROWS = RNG.normal(size=(N, D)), RNG.normal(size=(M, D))
+ROWS[100:140] = ROWS[3]  # a class of duplicates
+POSITIVES = [[3], *([i, 2 * i][: i % 3] for i in range(1, N))]
+EXCLUDE = [RNG.permutation(M)[:20].tolist() for _ in range(N)]
+EVERY_SCORE = oracle.scores(QUERIES, ROWS, "cosine")
+
+every_strategy = pytest.mark.parametrize("name", NAMES)
+
+
+def mine(name, queries=QUERIES, corpus=ROWS, positives=None, **more):
+    keywords = {"num_negatives": 6, "seed": 1, **NEEDS.get(name, {}), **more}
+    return nm.mine(queries, corpus, positives, strategy=name, **keywords)
+
+
+def limited(name, part=slice(None), **more):
+    """Mine under many limits at once, for some of the queries."""
+    index = np.arange(N)[part]
+    return mine(
+        name,
+        QUERIES[index],
+        positives=[POSITIVES[i] for i in index],
+        exclude=[EXCLUDE[i] for i in index],
+        relative_margin=0.02,
+        query_groups=index % 5,
+        corpus_groups=np.arange(M) % 5,
+        query_ids=index,
+        **more,
+    )
+
+
+def test_the_registry():
+    assert {"top", "random", "uniform"} <= set(NAMES)
+    for name, strategy in available().items():
+        assert issubclass(strategy, Strategy)
+        assert strategy.name == name == name.lower()
+        assert strategy.__doc__
+        assert strategy.pool
+
+
+@every_strategy
+def test_a_strategy_is_a_frozen_value_with_a_text(name):
+    strategy = available()[name]()
+    assert parse(str(strategy)) == strategy
+    assert parse(f" {strategy} ") == strategy
+    assert hash(strategy) == hash(available()[name]())
+    assert type(strategy).__dataclass_params__.frozen
+    for field in dataclasses.fields(strategy):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(strategy, field.name, None)
+
+
+@every_strategy
+def test_text_and_object_mean_the_same(name):
+    assert_same_table(mine(available()[name]() and name), mine(name))
+    by_object = nm.mine(
+        QUERIES,
+        ROWS,
+        strategy=available()[name](),
+        num_negatives=6,
+        seed=1,
+        **NEEDS.get(name, {}),
+    )
+    assert_same_table(by_object, mine(name))
+    assert by_object.params["strategy"] == str(available()[name]())
+
+
+@every_strategy
+def test_misspelt_names_get_the_closest_suggested(name):
+    for wrong in (name + "x", name[1:], name.upper()):
+        with pytest.raises(ValueError, match=f"strategy.*{name}"):
+            mine(wrong, range_max=None, max_score=None)
+    with pytest.raises(ValueError, match=name):
+        parse(f"{name}:no_such_parameter=1")
+
+
+@every_strategy
+def test_rows_are_admissible_distinct_and_in_order(name, num_threads):
+    found = limited(name, num_threads=num_threads)
+    for i in range(N):
+        rows = found.indices[i, : found.counts[i]]
+        known = oracle.duplicates_of(ROWS, POSITIVES[i])
+        assert not set(rows.tolist()) & {*known, *EXCLUDE[i]}
+        assert len(set(rows.tolist())) == len(rows)
+        assert ((rows >= 0) & (rows < M)).all()
+        assert (rows % 5 != i % 5).all()
+        order = np.lexsort((rows, -EVERY_SCORE[i, rows]))
+        assert (order == np.arange(len(rows))).all()
+        if POSITIVES[i]:
+            reference = float(EVERY_SCORE[i, POSITIVES[i]].min())
+            assert (EVERY_SCORE[i, rows] <= reference - 0.02 * abs(reference)).all()
+
+
+@every_strategy
+def test_scores_are_those_of_the_definition(name):
+    found = limited(name)
+    for i in range(N):
+        rows = found.indices[i, : found.counts[i]]
+        assert_same_bits(found.scores[i, : found.counts[i]], EVERY_SCORE[i, rows])
+        expected = EVERY_SCORE[i, POSITIVES[i]].min() if POSITIVES[i] else np.float32(np.nan)
+        assert_same_bits(found.positive_scores[i], expected)
+
+
+@every_strategy
+def test_nothing_depends_on_threads_targets_batches_or_order(name, simd_target):
+    whole = limited(name, num_threads=1)
+    for target in nm.simd_targets():
+        simd_target(target)
+        for threads in (1, 2, 7):
+            assert_same_table(limited(name, num_threads=threads), whole)
+    for part in (slice(0, 1), slice(1, 9), slice(9, N), slice(None, None, -1)):
+        some = limited(name, part)
+        assert_same_bits(some.indices, whole.indices[part])
+        assert_same_bits(some.scores, whole.scores[part])
+
+
+@every_strategy
+def test_the_same_request_gives_the_same_answer(name):
+    assert_same_table(limited(name), limited(name))
+
+
+@every_strategy
+def test_packed_and_unpacked_give_the_same(name):
+    assert_same_table(mine(name, corpus=nm.Corpus(ROWS)), mine(name))
+
+
+@every_strategy
+def test_a_query_gets_all_it_asks_for_if_there_is_enough(name):
+    found = mine(name, positives=POSITIVES, exclude=EXCLUDE)
+    assert (found.counts == 6).all()
+
+
+@every_strategy
+def test_shortage_is_handled_as_asked(name):
+    """Four rows, of which two or three are admissible; five asked for."""
+    rows, queries = ROWS[:4], QUERIES[:3]
+    more = {"range_max": 9} if name in NEEDS else {}
+    ask = {"positives": [[0], [1, 2], []], "num_negatives": 4, **more}
+    padded = mine(name, queries, rows, **ask)
+    assert padded.counts.tolist() == [3, 2, 4]
+    assert_same_bits(padded.indices == -1, np.isnan(padded.scores))
+    assert (padded.indices >= 0).sum(axis=1).tolist() == [3, 2, 4]
+    dropped = mine(name, queries, rows, on_shortage="drop", **ask)
+    assert dropped.query_indices.tolist() == [2]
+    assert_same_bits(dropped.indices, padded.indices[2:])
+    with pytest.raises(ValueError, match="query 0"):
+        mine(name, queries, rows, on_shortage="error", **ask)
+
+
+@every_strategy
+@pytest.mark.parametrize("n", [0, 1])
+@pytest.mark.parametrize("m", [1, 2])
+@pytest.mark.parametrize("d", [1, 9])
+@pytest.mark.parametrize("metric", ["ip", "cosine", "l2"])
+def test_the_smallest_shapes(name, n, m, d, metric):
+    found = mine(name, QUERIES[:n, :d], ROWS[:m, :d], metric=metric)
+    assert found.indices.shape == (n, 6)
+    for i in range(n):
+        assert sorted(found.indices[i].tolist()) == [-1] * (6 - m) + list(range(m))
+
+
+@every_strategy
+def test_everything_ruled_out(name):
+    found = mine(name, QUERIES[:2], ROWS[:5], positives=[[0, 1, 2, 3, 4], []], max_score=-2)
+    assert (found.indices == -1).all()
+    assert np.isnan(found.scores).all()
+    assert found.counts.tolist() == [0, 0]
+
+
+@every_strategy
+def test_zero_vectors_where_they_have_a_score(name):
+    rows = ROWS.copy()
+    rows[::7] = 0
+    for metric in ("ip", "l2"):
+        found = mine(name, corpus=rows, metric=metric)
+        assert (found.counts == 6).all()
+        every = oracle.scores(QUERIES, rows, metric)
+        assert_same_bits(found.scores, np.take_along_axis(every, found.indices, axis=1))
+    with pytest.raises(ValueError, match=r"corpus.* 0"):
+        mine(name, corpus=rows, metric="cosine")
+
+
+@every_strategy
+def test_bad_values_are_refused_with_their_row(name):
+    for value in (np.nan, np.inf):
+        rows = ROWS.copy()
+        rows[77, 3] = value
+        with pytest.raises(ValueError, match="77"):
+            mine(name, corpus=rows)
+
+
+@every_strategy
+def test_input_is_not_modified_and_may_be_read_only(name):
+    queries, rows = QUERIES.astype(np.float32), ROWS.astype(np.float32)
+    before = queries.copy(), rows.copy()
+    queries.flags.writeable = rows.flags.writeable = False
+    mine(name, queries, rows)
+    assert_same_bits(queries, before[0])
+    assert_same_bits(rows, before[1])
+
+
+@every_strategy
+def test_layouts_do_not_matter(name):
+    expected = mine(name)
+    assert_same_table(mine(name, np.asfortranarray(QUERIES), np.asfortranarray(ROWS)), expected)
+    assert_same_table(mine(name, QUERIES[::-1].copy()[::-1], ROWS[::-1].copy()[::-1]), expected)
+
+
+@every_strategy
+def test_a_table_can_be_saved_and_loaded(name, tmp_path):
+    found = limited(name)
+    found.save(tmp_path / "table")
+    loaded = nm.Negatives.load(tmp_path / "table")
+    assert_same_table(loaded, found)
+    assert loaded.params == found.params
