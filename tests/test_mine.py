@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from problems import DTYPES, METRICS, limits, problems, row_lists, vectors
 
+EXAMPLES = settings.default.max_examples
+
 
 def both(problem, keywords, **more):
     """Return what `mine` found and what the oracle says."""
@@ -18,14 +20,14 @@ def both(problem, keywords, **more):
     return nm.mine(problem["queries"], problem["corpus"], **arguments), expected
 
 
-@settings(max_examples=400)
+@settings(max_examples=6 * EXAMPLES)
 @given(data=st.data(), problem=problems())
 def test_top_equals_the_oracle(data, problem):
     found, expected = both(problem, data.draw(limits(problem)))
     assert_same_table(found, expected)
 
 
-@settings(max_examples=150)
+@settings(max_examples=3 * EXAMPLES)
 @given(data=st.data(), problem=problems())
 def test_random_draws_from_the_oracles_window(data, problem):
     keywords = data.draw(limits(problem))
@@ -34,7 +36,7 @@ def test_random_draws_from_the_oracles_window(data, problem):
     assert_drawn_from(found, expected)
 
 
-@settings(max_examples=100)
+@settings(max_examples=2 * EXAMPLES)
 @given(data=st.data(), problem=problems())
 def test_uniform_draws_from_all_that_is_admissible(data, problem):
     keywords = data.draw(limits(problem))
@@ -43,7 +45,6 @@ def test_uniform_draws_from_all_that_is_admissible(data, problem):
     assert_drawn_from(found, expected)
 
 
-@settings(max_examples=60)
 @given(data=st.data(), problem=problems(min_queries=5))
 def test_batches_and_query_order_do_not_matter(data, problem):
     """Mining queries one by one, or in another order, gives each the same rows."""

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from problems import limits, problems
 
+EXAMPLES = settings.default.max_examples
 SCORES = np.array([[0.9, 0.8, 0.7, 0.6, 0.5, 0.4]], np.float32)
 ROWS = np.array([[4, 0, 7, 2, 9, 5]])
 
@@ -19,7 +20,7 @@ def mine(positives=None, scores=SCORES, rows=ROWS, **more):
     return found.indices[0][: found.counts[0]].tolist()
 
 
-@settings(max_examples=200)
+@settings(max_examples=3 * EXAMPLES)
 @given(data=st.data(), problem=problems())
 def test_all_rows_as_candidates_give_what_mine_gives(data, problem):
     """A list of every corpus row, in any order and with gaps, is the corpus."""
@@ -82,6 +83,20 @@ def test_the_margin_refers_to_the_positive_among_the_candidates():
     assert mine([0], absolute_margin=0.25) == [9, 5]
     found = nm.mine_candidates(SCORES, ROWS, positives=[[0, 9]], margin_reference="max")
     assert_same_bits(found.positive_scores, SCORES[0, 1:2])
+
+
+def test_the_mean_of_several_positives_has_the_bits_of_mine():
+    """The sum runs by ascending row in both, whatever order the list is in."""
+    rng = np.random.default_rng(0)
+    query, positives = np.ones((1, 1), np.float32), [list(range(9))]
+    for _ in range(20):
+        # Two huge scores cancel, and what is left depends on the order they were added in.
+        corpus = rng.permutation([*rng.normal(size=7), 1e14, -1e14])[:, None]
+        scores, rows = nm.topk(query, corpus, 9, metric="ip")
+        mean = {"positives": positives, "margin_reference": "mean"}
+        found = nm.mine_candidates(scores, rows, **mean)
+        searched = nm.mine(query, corpus, metric="ip", **mean)
+        assert_same_bits(found.positive_scores, searched.positive_scores)
 
 
 def test_a_margin_needs_a_positive_score():

@@ -54,14 +54,16 @@ def test_3873_padding_is_never_taken_for_the_last_row(tmp_path):
     assert (found.sample(2).indices[0] == [2, -1]).all()
 
 
-def test_3872_several_positives_give_the_same_on_every_way():
+def test_3872_several_positives_give_the_same_on_every_way(simd_target):
     """Arrays, a packed corpus, every SIMD target, and candidates of `topk`."""
     queries, rows = RNG.normal(size=(20, 9)), RNG.normal(size=(90, 9))
     positives = [RNG.permutation(90)[: RNG.integers(0, 9)].tolist() for _ in range(20)]
     expected = oracle.mine(queries, rows, positives, relative_margin=0.05, num_negatives=5)
     keywords = {"relative_margin": 0.05, "num_negatives": 5}
-    assert_same_table(nm.mine(queries, rows, positives, **keywords), expected)
-    assert_same_table(nm.mine(queries, nm.Corpus(rows), positives, **keywords), expected)
+    for target in nm.simd_targets():
+        simd_target(target)
+        assert_same_table(nm.mine(queries, rows, positives, **keywords), expected)
+        assert_same_table(nm.mine(queries, nm.Corpus(rows), positives, **keywords), expected)
     scores, indices = nm.topk(queries, rows, 90)
     assert_same_table(
         nm.mine_candidates(scores, indices, positives=positives, **keywords), expected

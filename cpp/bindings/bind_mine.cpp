@@ -217,8 +217,8 @@ py::array_t<float> bound_pair_scores(const py::array& queries,
     std::vector<float> scores;
     {
         const py::gil_scoped_release release;
-        scores = pair_scores(
-            view, corpus.corpus, span_of(query_rows), span_of(corpus_rows), execution);
+        scores =
+            pair_scores(view, corpus.corpus, span_of(query_rows), span_of(corpus_rows), execution);
     }
     const auto size = static_cast<py::ssize_t>(scores.size());
     return to_numpy(std::move(scores), {size});

@@ -22,8 +22,8 @@ py::array_t<std::uint64_t> random_bits(std::uint64_t seed,
     const RandomStream random(seed, stream, epoch);
     std::vector<std::uint64_t> bits(ids.size());
     for (std::size_t i = 0; i < ids.size(); ++i)
-        bits[i] = random.bits(static_cast<std::uint64_t>(ids[i]),
-                              static_cast<std::uint64_t>(counts[i]));
+        bits[i] =
+            random.bits(static_cast<std::uint64_t>(ids[i]), static_cast<std::uint64_t>(counts[i]));
     const auto size = static_cast<py::ssize_t>(bits.size());
     return to_numpy(std::move(bits), {size});
 }

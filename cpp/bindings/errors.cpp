@@ -7,7 +7,8 @@
 
 namespace nearmiss::bindings {
 
-// std::invalid_argument would become ValueError by itself; this says so where errors are looked for.
+// std::invalid_argument would become ValueError by itself; this says so where errors are looked
+// for.
 void register_errors() {
     pybind11::register_exception_translator([](std::exception_ptr pointer) {
         try {

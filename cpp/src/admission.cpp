@@ -17,8 +17,8 @@ void require_per_query(std::size_t size, std::size_t num_queries, const char* ar
 void check_row(std::int64_t row, std::size_t num_rows, std::size_t query, const char* argument) {
     if (row >= 0 && static_cast<std::size_t>(row) < num_rows) return;
     throw InvalidArgument(std::string(argument) + ": query " + std::to_string(query) +
-                          " refers to corpus row " + std::to_string(row) +
-                          ", but the corpus has " + std::to_string(num_rows) + " rows");
+                          " refers to corpus row " + std::to_string(row) + ", but the corpus has " +
+                          std::to_string(num_rows) + " rows");
 }
 
 void check_lists(ListsView lists,
@@ -78,7 +78,8 @@ AdmissionRules make_rules(const Limits& limits,
 }
 
 Admission::Admission(const AdmissionRules& rules, std::size_t query)
-    : rules_(&rules), query_(query) {
+    : rules_(&rules),
+      query_(query) {
     const Limits& limits = *rules.limits;
     for (const std::int64_t row : limits.positives.list(query))
         listed_.push_back(static_cast<std::uint32_t>(row));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who may be a negative, apart from scores: positives and their duplicates, exclusions, self, groups.
+// Who may be a negative, apart from scores: positives and their duplicates, exclusions, self,
+// groups.
 #pragma once
 
 #include <algorithm>
@@ -22,8 +23,8 @@ using CauseCounts = std::array<std::int64_t, kNumCauses>;
 struct AdmissionRules {
     const Limits* limits = nullptr;
     std::size_t num_rows = 0;
-    std::span<const std::int64_t> corpus_groups;     // empty: groups play no part
-    const DuplicateClasses* duplicates = nullptr;    // null: exclude_duplicates is off or moot
+    std::span<const std::int64_t> corpus_groups;   // empty: groups play no part
+    const DuplicateClasses* duplicates = nullptr;  // null: exclude_duplicates is off or moot
     std::unordered_map<std::int64_t, std::int64_t> group_sizes;
 
     [[nodiscard]] bool use_groups() const noexcept { return !corpus_groups.empty(); }

@@ -10,13 +10,11 @@ namespace {
 
 constexpr double kUnit32 = 0x1p-24;
 constexpr double kUnit64 = 0x1p-53;
-constexpr double kTiny32 = 0x1p-149;   // spacing of float32 subnormals
-constexpr double kSlack = 1 + 0x1p-20; // covers every rounding in this file and in stored norms
+constexpr double kTiny32 = 0x1p-149;    // spacing of float32 subnormals
+constexpr double kSlack = 1 + 0x1p-20;  // covers every rounding in this file and in stored norms
 
 // Higham, "Accuracy and Stability of Numerical Algorithms", 2002, section 3.1.
-double gamma(double operations, double unit) {
-    return operations * unit / (1 - operations * unit);
-}
+double gamma(double operations, double unit) { return operations * unit / (1 - operations * unit); }
 
 // exponent with 2^exponent > value >= 2^(exponent - 1)
 int exponent_above(double value) { return value > 0 ? std::ilogb(value) + 1 : 0; }

@@ -27,8 +27,8 @@ std::vector<Key> candidate_keys(const Candidates& candidates, std::size_t query)
          i < (query + 1) * candidates.num_candidates;
          ++i) {
         if (candidates.rows[i] == -1) continue;
-        keys.push_back(make_key(candidates.scores[i] + 0.0f,
-                                static_cast<std::uint32_t>(candidates.rows[i])));
+        keys.push_back(
+            make_key(candidates.scores[i] + 0.0f, static_cast<std::uint32_t>(candidates.rows[i])));
     }
     std::sort(keys.begin(), keys.end(), std::greater<>());
     std::unordered_set<std::uint32_t> seen;
@@ -39,10 +39,14 @@ std::vector<Key> candidate_keys(const Candidates& candidates, std::size_t query)
 float candidate_reference(const Limits& limits, std::size_t query, std::span<const Key> keys) {
     if (!limits.positive_scores.empty()) return limits.positive_scores[query];
     const auto positives = limits.positives.list(query);
-    std::vector<float> scores;
+    std::vector<Key> found;
     for (const Key key : keys)
         if (std::binary_search(positives.begin(), positives.end(), std::int64_t{row_of(key)}))
-            scores.push_back(score_of(key));
+            found.push_back(key);
+    // By ascending row, as mine() has them: a mean depends on the order of its sum.
+    std::sort(found.begin(), found.end(), [](Key a, Key b) { return row_of(a) < row_of(b); });
+    std::vector<float> scores;
+    for (const Key key : found) scores.push_back(score_of(key));
     const bool margin = limits.absolute_margin || limits.relative_margin;
     if (margin && scores.empty() && !positives.empty()) {
         throw InvalidArgument("positive_scores: needed for a margin, because query " +
@@ -79,8 +83,7 @@ MineResult mine_candidates(const Candidates& candidates,
     require(largest < static_cast<std::int64_t>(num_rows),
             "corpus_groups: has " + std::to_string(num_rows) + " rows, but row " +
                 std::to_string(largest) + " is referred to");
-    const AdmissionRules rules =
-        make_rules(limits, n, num_rows, limits.corpus_groups, nullptr);
+    const AdmissionRules rules = make_rules(limits, n, num_rows, limits.corpus_groups, nullptr);
 
     MineResult result = empty_result(n, choice.num_negatives);
     result.positive_scores.assign(n, std::numeric_limits<float>::quiet_NaN());
@@ -135,8 +138,7 @@ std::vector<std::int64_t> sample_columns(std::span<const std::int64_t> counts,
         const auto row = columns.begin() + static_cast<std::ptrdiff_t>(i * num_drawn);
         std::size_t drawn = 0;
         while (drawn < num_drawn && !shuffle.exhausted())
-            row[static_cast<std::ptrdiff_t>(drawn++)] =
-                static_cast<std::int64_t>(shuffle.next());
+            row[static_cast<std::ptrdiff_t>(drawn++)] = static_cast<std::int64_t>(shuffle.next());
         std::sort(row, row + static_cast<std::ptrdiff_t>(drawn));
     }
     return columns;

@@ -18,8 +18,8 @@
 namespace nearmiss {
 namespace {
 
-using kernels::kPanelRows;
 using kernels::KernelTable;
+using kernels::kPanelRows;
 
 constexpr std::size_t kMaxRows = 0xffff'fffe;
 constexpr std::size_t kMaxDim = std::size_t{1} << 20;  // beyond it gamma_d(2^-24) is no bound
@@ -67,7 +67,6 @@ void pack_panel(PackedCorpus& corpus, const KernelTable& kernel, std::size_t pan
     for (std::size_t r = 0; r < kPanelRows; ++r) last[r] = static_cast<float>(l2_terms[r]);
 }
 
-// A corpus argument error names the lowest offending row, whichever thread met it first.
 RowCheck check_for(const PackedCorpus& corpus) {
     return {"corpus", corpus.metric == Metric::cosine};
 }
@@ -80,19 +79,35 @@ double largest_norm(const PackedCorpus& corpus) {
 void set_scale(PackedCorpus& corpus) {
     const double largest = largest_norm(corpus);
     corpus.scale_exponent = scale_exponent_for(corpus.metric, largest);
-    const double packed = corpus.metric == Metric::cosine
-                              ? 1.0
-                              : std::ldexp(largest, -corpus.scale_exponent);
+    const double packed =
+        corpus.metric == Metric::cosine ? 1.0 : std::ldexp(largest, -corpus.scale_exponent);
     corpus.max_norm = packed * (1 + 0x1p-20);
 }
 
-void pack_all(PackedCorpus& corpus, const Execution& execution) {
+// The norms of a panel's rows, which its packing then finds in the cache along with the rows.
+void measure_panel(PackedCorpus& corpus, const KernelTable& kernel, std::size_t panel) {
+    const auto& typed = kernel.of_type[static_cast<std::size_t>(corpus.rows.type)];
+    const std::size_t first = panel * kPanelRows;
+    const std::size_t end = std::min(first + kPanelRows, corpus.num_rows());
+    for (std::size_t position = first; position < end; ++position) {
+        const std::uint32_t row = corpus.row_at(position);
+        corpus.root_norms[row] =
+            std::sqrt(typed.squared_norm(corpus.rows.row(row), corpus.rows.cols));
+    }
+}
+
+enum class Norms { measure, keep };
+
+void pack_all(PackedCorpus& corpus, Norms norms, const Execution& execution) {
     const KernelTable& kernel = kernels::active();
     const std::size_t panels = corpus.num_panels();
     const std::size_t tasks = (panels + kPanelsPerTask - 1) / kPanelsPerTask;
     run_parallel(tasks, tasks, execution, [&](std::size_t task, TaskContext& context) {
         const std::size_t end = std::min(panels, (task + 1) * kPanelsPerTask);
-        for (std::size_t p = task * kPanelsPerTask; p < end; ++p) pack_panel(corpus, kernel, p);
+        for (std::size_t p = task * kPanelsPerTask; p < end; ++p) {
+            if (norms == Norms::measure) measure_panel(corpus, kernel, p);
+            pack_panel(corpus, kernel, p);
+        }
         context.checkpoint(1);
     });
 }
@@ -117,10 +132,12 @@ Corpus::Corpus(MatrixView rows,
     corpus.groups.assign(groups.begin(), groups.end());
     if (!groups.empty()) order_by_group(corpus);
     corpus.root_norms = AlignedBuffer<double>(rows.rows);
-    root_norms(rows, check_for(corpus), execution, corpus.root_norms.data());
-    set_scale(corpus);
     corpus.panels = AlignedBuffer<float>(corpus.num_panels() * corpus.panel_size());
-    pack_all(corpus, execution);
+    pack_all(corpus, Norms::measure, execution);
+    check_norms({corpus.root_norms.data(), rows.rows}, check_for(corpus));
+    set_scale(corpus);
+    // Rare: norms far from 1, which nobody could know before.
+    if (corpus.scale_exponent != 0) pack_all(corpus, Norms::keep, execution);
 }
 
 Corpus::~Corpus() = default;
@@ -151,7 +168,7 @@ void Corpus::update(std::span<const std::int64_t> positions,
     const int exponent = corpus.scale_exponent;
     set_scale(corpus);
     if (corpus.scale_exponent != exponent) {
-        pack_all(corpus, {execution.num_threads, {}});
+        pack_all(corpus, Norms::keep, {execution.num_threads, {}});
         return;
     }
     std::sort(panels.begin(), panels.end());
@@ -165,7 +182,7 @@ void Corpus::update(std::span<const std::int64_t> positions,
 
 const DuplicateClasses& PackedCorpus::duplicate_classes(const Execution& execution) const {
     const std::lock_guard lock(duplicates_mutex);
-    if (!duplicates) duplicates = find_duplicates(rows, {execution.num_threads, {}});
+    if (!duplicates) duplicates = find_duplicates(rows, execution);
     return *duplicates;
 }
 

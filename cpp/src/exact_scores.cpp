@@ -3,9 +3,7 @@
 
 namespace nearmiss {
 
-void ExactScorer::score(const ExactQuery& query,
-                        std::span<const std::uint32_t> rows,
-                        float* out) {
+void ExactScorer::score(const ExactQuery& query, std::span<const std::uint32_t> rows, float* out) {
     sums_.resize(rows.size());
     const kernels::RowList list{reinterpret_cast<const char*>(corpus_.rows.data),
                                 corpus_.rows.row_stride,

@@ -30,15 +30,14 @@ std::vector<double> check_queries(MatrixView queries,
                 std::to_string(corpus.rows.cols));
     std::vector<double> norms(queries.rows);
     const RowCheck check{"queries", corpus.metric == Metric::cosine};
-    root_norms(queries, check, {execution.num_threads, {}}, norms.data());
+    root_norms(queries, check, execution.at(0), norms.data());
     return norms;
 }
 
 std::size_t pool_size(const Limits& limits, const Choice& choice, std::size_t num_rows) {
     constexpr std::size_t kUnbounded = std::numeric_limits<std::size_t>::max();
-    const std::size_t wanted = limits.range_max == kUnbounded
-                                   ? limits.range_min + choice.num_negatives
-                                   : limits.range_max;
+    const std::size_t wanted =
+        limits.range_max == kUnbounded ? limits.range_min + choice.num_negatives : limits.range_max;
     return std::min(wanted, num_rows);
 }
 
@@ -59,8 +58,8 @@ class Miner {
           norms_(check_queries(queries, corpus, execution)),
           rules_(make_rules(limits, queries.rows, corpus.num_rows(), groups(), duplicates())),
           result_(empty_result(queries.rows, choice.num_negatives)) {
-        result_.positive_scores = reference_scores(
-            limits, queries, norms_, corpus, kernel_, {execution.num_threads, {}});
+        result_.positive_scores =
+            reference_scores(limits, queries, norms_, corpus, kernel_, execution.at(0));
         intervals_ = score_intervals(limits, result_.positive_scores);
     }
 
@@ -81,7 +80,7 @@ class Miner {
 
     const DuplicateClasses* duplicates() const {
         const bool wanted = limits_.exclude_duplicates && !limits_.positives.rows.empty();
-        return wanted ? &corpus_.duplicate_classes(execution_) : nullptr;
+        return wanted ? &corpus_.duplicate_classes(execution_.at(0)) : nullptr;
     }
 
     Search search_for(std::size_t size, bool limited) const {
@@ -100,10 +99,9 @@ class Miner {
         const RandomStream stream(choice_.seed, Stream::pool_noise, choice_.epoch);
         const bool limited = !limits_.raw_ranks;
         search_pools(search_for(size, limited), execution_, [&](const Pool& pool) {
-            std::vector<Key> window(
-                pool.keys.begin() +
-                    static_cast<std::ptrdiff_t>(std::min(limits_.range_min, pool.keys.size())),
-                pool.keys.end());
+            std::vector<Key> window(pool.keys.begin() + static_cast<std::ptrdiff_t>(std::min(
+                                                            limits_.range_min, pool.keys.size())),
+                                    pool.keys.end());
             CauseCounts counts{};
             if (limited) {
                 Admission(rules_, pool.query).count(counts);
@@ -140,9 +138,10 @@ class Miner {
         std::vector<std::vector<std::uint32_t>> before(limits_.range_min > 0 ? queries_.rows : 0);
         if (limits_.range_min > 0) {
             const std::size_t size = std::min(limits_.range_min, corpus_.num_rows());
-            search_pools(search_for(size, !limits_.raw_ranks), execution_, [&](const Pool& pool) {
-                for (const Key key : pool.keys) before[pool.query].push_back(row_of(key));
-            });
+            search_pools(
+                search_for(size, !limits_.raw_ranks), execution_.at(0), [&](const Pool& pool) {
+                    for (const Key key : pool.keys) before[pool.query].push_back(row_of(key));
+                });
         }
         const UniformOrder order(rules_);
         const RandomStream stream(choice_.seed, Stream::uniform_rows, choice_.epoch);

@@ -26,11 +26,14 @@ constexpr std::chrono::milliseconds kReportInterval{50};
 // One run_parallel call. Lives on the caller's stack: the caller leaves only when no helper is in.
 struct Job {
     Job(std::size_t num_tasks, std::size_t units, std::size_t helpers, const Task& function)
-        : task_count(num_tasks), units_total(units), helpers_wanted(helpers), task(function) {}
+        : task_count(num_tasks),
+          units_total(units),
+          helpers_wanted(helpers),
+          task(function) {}
 
     const std::size_t task_count;
     const std::size_t units_total;
-    std::size_t helpers_wanted;    // guarded by the pool's mutex
+    std::size_t helpers_wanted;      // guarded by the pool's mutex
     std::size_t helpers_inside = 0;  // guarded by the pool's mutex
     const Task& task;
 

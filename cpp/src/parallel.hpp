@@ -18,7 +18,10 @@ class TaskContext {
                 std::atomic<std::size_t>& units_done,
                 std::size_t units_total,
                 const Progress* progress) noexcept
-        : stop_(stop), units_done_(units_done), units_total_(units_total), progress_(progress) {}
+        : stop_(stop),
+          units_done_(units_done),
+          units_total_(units_total),
+          progress_(progress) {}
 
     // Call at least every few milliseconds of work. `units`: work finished since the last call.
     // Throws Cancelled once the job is to stop, or what the progress callback throws.

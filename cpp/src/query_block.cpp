@@ -58,8 +58,12 @@ void QueryBlock::pack_tiles(const Search& search, std::span<const QueryScale> sc
     }
 }
 
+float QueryBlock::initial_lower(std::size_t i) const noexcept {
+    const double floor = scales_[i].screened(intervals_[i].floor) - scales_[i].error;
+    return std::max(std::numeric_limits<float>::lowest(), round_down(floor));
+}
+
 void QueryBlock::set_thresholds() {
-    constexpr float kLowest = std::numeric_limits<float>::lowest();
     constexpr float kInfinity = std::numeric_limits<float>::infinity();
     lower_.assign(num_tiles() * kTileQueries, kInfinity);
     upper_.assign(num_tiles() * kTileQueries, kInfinity);
@@ -67,7 +71,7 @@ void QueryBlock::set_thresholds() {
     for (std::size_t i = 0; i < size(); ++i) {
         const ScreenScale& scale = scales_[i];
         const ScoreInterval& interval = intervals_[i];
-        lower_[i] = std::max(kLowest, round_down(scale.screened(interval.floor) - scale.error));
+        lower_[i] = initial_lower(i);
         if (!interval.has_ceiling()) continue;
         upper_[i] = round_up(scale.screened(interval.ceiling) + scale.error);
         has_ceiling_ = true;

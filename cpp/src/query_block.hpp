@@ -21,7 +21,7 @@ struct TileRange {
     std::uint32_t end;
 };
 
-// Buffers are reused from block to block. Not thread-safe.
+// Not thread-safe.
 class QueryBlock {
   public:
     // `queries`: indices into search.queries; ordered by group if the corpus is.
@@ -47,8 +47,9 @@ class QueryBlock {
 
     [[nodiscard]] const float* tiles() const noexcept { return tiles_.data(); }
     // Screening thresholds in screening units, num_tiles() x kTileQueries. Those of unused places
-    // never pass. lower only rises while a block is scanned.
+    // never pass. lower only rises while a block is scanned, from initial_lower on.
     [[nodiscard]] std::vector<float>& lower() noexcept { return lower_; }
+    [[nodiscard]] float initial_lower(std::size_t i) const noexcept;
     [[nodiscard]] const float* upper() const noexcept {
         return has_ceiling_ ? upper_.data() : nullptr;
     }

@@ -30,9 +30,13 @@ void root_norms(MatrixView rows, RowCheck check, const Execution& execution, dou
         context.checkpoint(1);
     });
     // Afterwards and in order, so that the row named does not depend on the threads.
-    for (std::size_t i = 0; i < rows.rows; ++i) {
-        if (!std::isfinite(out[i])) refuse(check, i, " has a NaN or infinite element");
-        if (check.refuse_zero && out[i] == 0)
+    check_norms({out, rows.rows}, check);
+}
+
+void check_norms(std::span<const double> norms, RowCheck check) {
+    for (std::size_t i = 0; i < norms.size(); ++i) {
+        if (!std::isfinite(norms[i])) refuse(check, i, " has a NaN or infinite element");
+        if (check.refuse_zero && norms[i] == 0)
             refuse(check, i, " is zero, which has no cosine; drop it or use metric=\"ip\"");
     }
 }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <functional>
 #include <numeric>
 #include <vector>
@@ -44,11 +45,10 @@ Plan make_plan(const Search& search, std::size_t num_threads) {
     const std::size_t tile_bytes = search.corpus.depth * kTileQueries * sizeof(float);
     const std::size_t reservoir_bytes =
         Reservoirs::capacity_for(search.pool_size) * sizeof(Key) * kTileQueries;
-    const std::size_t tiles =
-        std::clamp<std::size_t>(std::min(kTileBytesPerBlock / tile_bytes,
-                                         kReservoirBytesPerBlock / reservoir_bytes),
-                                kMinTilesPerBlock,
-                                kMaxTilesPerBlock);
+    const std::size_t tiles = std::clamp<std::size_t>(
+        std::min(kTileBytesPerBlock / tile_bytes, kReservoirBytesPerBlock / reservoir_bytes),
+        kMinTilesPerBlock,
+        kMaxTilesPerBlock);
     std::size_t blocks = divide_up(n, tiles * kTileQueries);
     std::size_t shards = 1;
     if (n < kFewQueries * num_threads) {
@@ -74,70 +74,95 @@ std::vector<std::uint32_t> order_queries(const Search& search, bool by_group) {
     return order;
 }
 
-// What a thread needs to scan; reused from task to task.
-struct Scratch {
-    QueryBlock block;
-    Reservoirs reservoirs;
-    std::vector<kernels::TileHit> hits;
-};
+// Panels looked at first, to guess thresholds from: one in kSampling, at irregular places so that
+// no period in the corpus can fool it.
+constexpr std::size_t kSampling = 16;
 
+bool sampled(std::size_t panel) {
+    const std::uint64_t mixed = (panel / kSampling + 1) * 0x9E3779B97F4A7C15u;
+    return panel % kSampling == (mixed >> 32) % kSampling;
+}
+
+// The rank in the sample below which the k-th best of everything almost never lies: its
+// expectation and three standard deviations.
+std::size_t guess_rank(std::size_t pool_size) {
+    const double expected = static_cast<double>(pool_size) / kSampling;
+    return static_cast<std::size_t>(std::ceil(expected + 3 * std::sqrt(expected) + 1));
+}
+
+enum class Guess { yes, no };
+
+// Scans part of the corpus for a block of queries.
 class Scan {
   public:
-    Scan(const Search& search, bool by_group, Scratch& scratch)
+    Scan(const Search& search, bool by_group)
         : search_(search),
           by_group_(by_group),
-          scratch_(scratch),
           scorer_(search.corpus, search.kernel) {}
 
     void run(std::span<const std::uint32_t> queries,
              std::size_t panel_begin,
              std::size_t panel_end,
+             Guess guess,
              TaskContext& context) {
-        QueryBlock& block = scratch_.block;
-        block.prepare(search_, queries);
-        scratch_.reservoirs.reset(block, search_.pool_size);
-        scratch_.hits.resize(block.num_tiles());
-        for (std::size_t p = panel_begin; p < panel_end; ++p) {
-            scan_panel(p);
-            if ((p - panel_begin) % kPanelsPerCheckpoint == 0) context.checkpoint();
+        block_.prepare(search_, queries);
+        reservoirs_.reset(block_, search_.pool_size);
+        hits_.resize(block_.num_tiles());
+        // A sample must hold the guessed rank several times over to be worth anything.
+        const std::size_t rows = (panel_end - panel_begin) * kPanelRows;
+        if (guess == Guess::no || rows < kSampling * 4 * guess_rank(search_.pool_size)) {
+            scan_panels(panel_begin, panel_end, [](std::size_t) { return true; }, context);
+            return;
+        }
+        reservoirs_.begin_sample(guess_rank(search_.pool_size));
+        scan_panels(panel_begin, panel_end, sampled, context);
+        reservoirs_.end_sample();
+        scan_panels(panel_begin, panel_end, [](std::size_t p) { return !sampled(p); }, context);
+    }
+
+    [[nodiscard]] std::size_t size() const noexcept { return block_.size(); }
+    [[nodiscard]] Pool finish(std::size_t i) {
+        const auto keys = reservoirs_.finish(i, scorer_);
+        return {block_.query(i), keys, reservoirs_.above(i)};
+    }
+    // After finish(i): false if the query must be scanned again, without a guess.
+    [[nodiscard]] bool complete(std::size_t i) const noexcept { return reservoirs_.complete(i); }
+
+  private:
+    template <class Wanted>
+    void scan_panels(std::size_t begin, std::size_t end, Wanted wanted, TaskContext& context) {
+        for (std::size_t p = begin; p < end; ++p) {
+            if (wanted(p)) scan_panel(p);
+            if ((p - begin) % kPanelsPerCheckpoint == 0) context.checkpoint();
         }
     }
 
-    Pool finish(std::size_t i) {
-        const auto keys = scratch_.reservoirs.finish(i, scorer_);
-        return {scratch_.block.query(i), keys, scratch_.reservoirs.above(i)};
-    }
-
-  private:
     void scan_panel(std::size_t panel) {
-        QueryBlock& block = scratch_.block;
         if (!by_group_) {
-            screen(panel, {0, block.num_tiles()});
+            screen(panel, {0, block_.num_tiles()});
             return;
         }
         const PackedCorpus& corpus = search_.corpus;
         const std::size_t first = panel * kPanelRows;
         const std::size_t last = std::min(first + kPanelRows, corpus.num_rows()) - 1;
-        const auto ranges =
-            block.tiles_for_groups(corpus.groups[corpus.row_at(first)],
-                                   corpus.groups[corpus.row_at(last)],
-                                   search_.rules->limits->within_groups);
+        const auto ranges = block_.tiles_for_groups(corpus.groups[corpus.row_at(first)],
+                                                    corpus.groups[corpus.row_at(last)],
+                                                    search_.rules->limits->within_groups);
         for (std::size_t i = 0; i < ranges.count; ++i) screen(panel, ranges.at[i]);
     }
 
     void screen(std::size_t panel, TileRange tiles) {
         if (tiles.begin >= tiles.end) return;
         const PackedCorpus& corpus = search_.corpus;
-        QueryBlock& block = scratch_.block;
         const kernels::ScreenTask task{corpus.panels.data() + panel * corpus.panel_size(),
-                                       block.tiles(),
+                                       block_.tiles(),
                                        corpus.depth,
                                        tiles.begin,
                                        tiles.end,
-                                       block.lower().data(),
-                                       block.upper()};
-        const std::uint32_t count = search_.kernel.screen(task, scratch_.hits.data());
-        for (std::uint32_t h = 0; h < count; ++h) collect(scratch_.hits[h], panel);
+                                       block_.lower().data(),
+                                       block_.upper()};
+        const std::uint32_t count = search_.kernel.screen(task, hits_.data());
+        for (std::uint32_t h = 0; h < count; ++h) collect(hits_[h], panel);
     }
 
     void collect(const kernels::TileHit& hit, std::size_t panel) {
@@ -146,7 +171,7 @@ class Scan {
         const auto used = static_cast<std::uint16_t>((1u << lanes) - 1u);
         for (std::size_t t = 0; t < kTileQueries; ++t) {
             const std::size_t i = hit.tile * kTileQueries + t;
-            if (i >= scratch_.block.size()) return;
+            if (i >= block_.size()) return;
             const auto passed = static_cast<std::uint16_t>(hit.passed[t] & used);
             const auto above = static_cast<std::uint16_t>(hit.above[t] & used);
             if (above != 0) count_above(i, first, above);
@@ -155,32 +180,33 @@ class Scan {
     }
 
     void add(std::size_t i, std::size_t first, std::uint16_t lanes, const float* scores) {
-        Reservoirs& reservoirs = scratch_.reservoirs;
-        reservoirs.make_room(i, scorer_);
-        const Admission* admission = scratch_.block.admission(i);
+        reservoirs_.make_room(i, scorer_);
+        const Admission* admission = block_.admission(i);
         for (std::uint32_t rest = lanes; rest != 0; rest &= rest - 1) {
             const auto lane = static_cast<std::size_t>(std::countr_zero(rest));
             const std::uint32_t row = search_.corpus.row_at(first + lane);
             if (admission == nullptr || !admission->ruled_out(row))
-                reservoirs.add(i, scores[lane], row);
+                reservoirs_.add(i, scores[lane], row);
         }
     }
 
     void count_above(std::size_t i, std::size_t first, std::uint16_t lanes) {
-        const Admission* admission = scratch_.block.admission(i);
+        const Admission* admission = block_.admission(i);
         std::int64_t count = 0;
         for (std::uint32_t rest = lanes; rest != 0; rest &= rest - 1) {
             const auto lane = static_cast<std::size_t>(std::countr_zero(rest));
             const std::uint32_t row = search_.corpus.row_at(first + lane);
             count += admission == nullptr || !admission->ruled_out(row);
         }
-        scratch_.reservoirs.count_above(i, count);
+        reservoirs_.count_above(i, count);
     }
 
     const Search& search_;
     const bool by_group_;
-    Scratch& scratch_;
     ExactScorer scorer_;
+    QueryBlock block_;
+    Reservoirs reservoirs_;
+    std::vector<kernels::TileHit> hits_;
 };
 
 // What the shards of one query found, until all of them are done.
@@ -194,7 +220,7 @@ void merge_shards(const Search& search,
                   const Execution& execution,
                   const std::function<void(const Pool&)>& sink) {
     const std::size_t n = search.queries.rows;
-    run_parallel(n, 0, {execution.num_threads, {}}, [&](std::size_t q, TaskContext&) {
+    run_parallel(n, n, execution.at(1), [&](std::size_t q, TaskContext&) {
         std::vector<Key> keys;
         std::int64_t above = 0;
         for (auto& shard : shards) {
@@ -224,22 +250,33 @@ void search_pools(const Search& search,
 
     const std::size_t tasks = plan.num_blocks * plan.num_shards;
     run_parallel(tasks, tasks, execution, [&](std::size_t task, TaskContext& context) {
-        static thread_local Scratch scratch;
         const std::size_t shard = task % plan.num_shards;
         const std::size_t begin = task / plan.num_shards * plan.block_size;
         const std::size_t count = std::min(plan.block_size, n - begin);
         const std::size_t panel_begin = shard * plan.shard_panels;
         const std::size_t panel_end =
             std::min(panel_begin + plan.shard_panels, search.corpus.num_panels());
-        Scan scan(search, by_group, scratch);
-        scan.run(std::span(order).subspan(begin, count), panel_begin, panel_end, context);
-        for (std::size_t i = 0; i < count; ++i) {
-            const Pool pool = scan.finish(i);
+        const auto deliver = [&](const Pool& pool) {
             if (shards.empty())
                 sink(pool);
             else
                 shards[shard][pool.query] = {{pool.keys.begin(), pool.keys.end()}, pool.above};
+        };
+        Scan scan(search, by_group);
+        scan.run(
+            std::span(order).subspan(begin, count), panel_begin, panel_end, Guess::yes, context);
+        std::vector<std::uint32_t> again;
+        for (std::size_t i = 0; i < scan.size(); ++i) {
+            const Pool pool = scan.finish(i);
+            if (scan.complete(i))
+                deliver(pool);
+            else
+                again.push_back(order[begin + i]);
             context.checkpoint();
+        }
+        if (!again.empty()) {
+            scan.run(again, panel_begin, panel_end, Guess::no, context);
+            for (std::size_t i = 0; i < scan.size(); ++i) deliver(scan.finish(i));
         }
         context.checkpoint(1);
     });

@@ -21,10 +21,10 @@ struct Search {
     const PackedCorpus& corpus;
     const kernels::KernelTable& kernel;
     MatrixView queries;
-    std::span<const double> query_norms;      // root norms
-    std::size_t pool_size = 0;                // 1 <= pool_size <= rows
-    const AdmissionRules* rules = nullptr;    // null: every row is admissible
-    std::span<const ScoreInterval> intervals; // one per query, or empty: any score
+    std::span<const double> query_norms;       // root norms
+    std::size_t pool_size = 0;                 // 1 <= pool_size <= rows
+    const AdmissionRules* rules = nullptr;     // null: every row is admissible
+    std::span<const ScoreInterval> intervals;  // one per query, or empty: any score
 };
 
 // The best pool_size admissible rows of a query, best first; fewer if there are no more. `above`:

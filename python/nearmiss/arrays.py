@@ -134,7 +134,7 @@ def _from_array_like(value: Any, name: str) -> npt.NDArray[Any]:
 
 def _round_to_float32(array: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
     rounded = to_float32(array)
-    for start in range(0, len(array), 512):  # in blocks: no mask of the whole array
+    for start in range(0, len(array), 4096):  # in blocks: no mask of the whole array
         block = slice(start, start + 4096)
         infinite = np.isinf(rounded[block])
         if not infinite.any():

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tries to break the bound between screened and exact scores, and shows that the attempt is serious:
-// a much smaller bound breaks.
+// Tries to break the bound between screened and exact scores, and shows that the attempt is
+// serious: a much smaller bound breaks.
 #include <cmath>
 #include <cstdint>
 #include <random>

@@ -14,9 +14,9 @@
 namespace nearmiss {
 
 enum class Stream : std::uint32_t {
-    pool_noise = 1,       // counter: corpus row
-    uniform_rows = 2,     // counter: draw number
-    table_columns = 3,    // counter: draw number
+    pool_noise = 1,     // counter: corpus row
+    uniform_rows = 2,   // counter: draw number
+    table_columns = 3,  // counter: draw number
 };
 
 using PhiloxBlock = std::array<std::uint32_t, 4>;
@@ -41,7 +41,8 @@ class RandomStream {
 class DrawSequence {
   public:
     DrawSequence(const RandomStream& stream, std::uint64_t query_id) noexcept
-        : stream_(stream), query_id_(query_id) {}
+        : stream_(stream),
+          query_id_(query_id) {}
 
     // Uniform on [0, bound), exactly (Lemire, "Fast random integer generation in an interval",
     // ACM TOMACS 29(1), 2019). bound >= 1.

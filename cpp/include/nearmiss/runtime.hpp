@@ -16,6 +16,12 @@ using Progress = std::function<void(double fraction)>;
 struct Execution {
     std::size_t num_threads = 0;  // 0: default_num_threads()
     Progress progress;            // may be empty
+
+    // For a step before (after) the main work: can be stopped alike, but reports `fraction`.
+    [[nodiscard]] Execution at(double fraction) const {
+        if (!progress) return *this;
+        return {num_threads, [report = progress, fraction](double) { report(fraction); }};
+    }
 };
 
 // NEARMISS_NUM_THREADS if set (InvalidArgument unless a positive integer); otherwise what the

@@ -22,8 +22,7 @@ std::span<const Key> choose_random(std::span<Key> window,
         std::nth_element(noisy.begin(), middle, noisy.end(), [](const Noisy& a, const Noisy& b) {
             return a.noise != b.noise ? a.noise > b.noise : row_of(a.key) < row_of(b.key);
         });
-        std::transform(
-            noisy.begin(), middle, window.begin(), [](const Noisy& n) { return n.key; });
+        std::transform(noisy.begin(), middle, window.begin(), [](const Noisy& n) { return n.key; });
         window = window.first(count);
     }
     std::sort(window.begin(), window.end(), std::greater<>());

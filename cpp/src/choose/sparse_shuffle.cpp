@@ -12,7 +12,9 @@ constexpr std::size_t kFirstSlots = 32;
 }  // namespace
 
 SparseShuffle::SparseShuffle(std::uint64_t size, const RandomStream& stream, std::uint64_t query_id)
-    : size_(size), draws_(stream, query_id), moved_(kFirstSlots, Moved{kEmpty, 0}) {}
+    : size_(size),
+      draws_(stream, query_id),
+      moved_(kFirstSlots, Moved{kEmpty, 0}) {}
 
 SparseShuffle::Moved& SparseShuffle::slot(std::uint64_t place) noexcept {
     const std::size_t mask = moved_.size() - 1;

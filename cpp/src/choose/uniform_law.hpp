@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The law "uniform": every admissible row of the corpus is equally likely. Samples the complement of
-// what is ruled out directly; no search.
+// The law "uniform": every admissible row of the corpus is equally likely. Samples the complement
+// of what is ruled out directly; no search.
 #pragma once
 
 #include <cstdint>

@@ -3,28 +3,31 @@
 
 #include <algorithm>
 #include <functional>
+#include <limits>
 
 namespace nearmiss {
 namespace {
 
-// Twice to four times the pool: larger means staler thresholds, smaller more selections.
-constexpr std::size_t kSmallestSlack = 3 * 128;
+// About twice the pool: larger means staler thresholds, hence more rows to look at; smaller means
+// more selections.
+constexpr std::size_t kSmallestSlack = 32;
 
 }  // namespace
 
 std::size_t Reservoirs::capacity_for(std::size_t pool_size) noexcept {
-    return pool_size + std::max(pool_size, std::min(3 * pool_size, kSmallestSlack)) +
-           2 * kernels::kPanelRows;
+    return pool_size + std::max(2 * pool_size, kSmallestSlack) + kernels::kPanelRows;
 }
 
 void Reservoirs::reset(QueryBlock& block, std::size_t pool_size) {
     block_ = &block;
     pool_size_ = pool_size;
+    rank_ = pool_size;
     capacity_ = capacity_for(pool_size);
     keys_.reserve(block.size() * capacity_);
     counts_.assign(block.size(), 0);
     exact_.assign(block.size(), 0);
     above_.assign(block.size(), 0);
+    guesses_.assign(block.size(), -std::numeric_limits<float>::infinity());
 }
 
 void Reservoirs::raise(std::size_t i, double threshold) {
@@ -39,27 +42,56 @@ void Reservoirs::tighten(std::size_t i, ExactScorer& scorer) {
     if (spare < kernels::kPanelRows + (capacity_ - pool_size_) / 4) rescore(i, scorer);
 }
 
-void Reservoirs::drop_screened(std::size_t i) {
+std::optional<double> Reservoirs::certain_score(std::size_t i) {
+    std::size_t rank = rank_;
     Key* const begin = keys_.data() + i * capacity_;
-    Key* end = begin + counts_[i];
+    Key* const end = begin + counts_[i];
     const ScreenScale& scale = block_->scale(i);
     const ScoreInterval& interval = block_->interval(i);
-    // Rows this close to the ceiling may turn out above it: they do not count towards the k. They
-    // screen best of all, so it is enough to look that many places further down.
-    const double sure_high = scale.screened(interval.ceiling) - scale.error;
-    const auto unsure = std::count_if(begin, end, [&](Key key) {
-        return static_cast<double>(score_of(key)) > sure_high;
-    });
-    const std::size_t rank = pool_size_ + static_cast<std::size_t>(unsure);
-    if (static_cast<std::size_t>(end - begin) <= rank) return;
-    Key* const pivot = begin + (rank - 1);
-    std::nth_element(begin, pivot, end, std::greater<>());
-    const double kth = static_cast<double>(score_of(*pivot));
-    if (kth < scale.screened(interval.floor) + scale.error) return;
-    raise(i, kth - 2 * scale.error);
+    if (interval.has_ceiling()) {
+        // Rows this close to the ceiling may turn out above it and do not count. They screen best
+        // of all, so it is enough to look that many places further down.
+        const double sure = scale.screened(interval.ceiling) - scale.error;
+        rank += static_cast<std::size_t>(std::count_if(
+            begin, end, [sure](Key key) { return static_cast<double>(score_of(key)) > sure; }));
+    }
+    if (counts_[i] < rank) return {};
+    std::nth_element(begin, begin + (rank - 1), end, std::greater<>());
+    const double score = static_cast<double>(score_of(begin[rank - 1]));
+    if (score < scale.screened(interval.floor) + scale.error) return {};
+    return score;
+}
+
+void Reservoirs::drop_screened(std::size_t i) {
+    const std::optional<double> kth = certain_score(i);
+    if (!kth) return;
+    // Less twice the error, which is right for the k-th and enough for complete() to see that a
+    // guess was right.
+    raise(i, *kth - 2 * block_->scale(i).error);
     const float lower = block_->lower()[i];
-    end = std::partition(begin, end, [&](Key key) { return score_of(key) >= lower; });
+    Key* const begin = keys_.data() + i * capacity_;
+    Key* const end = std::partition(
+        begin, begin + counts_[i], [lower](Key key) { return score_of(key) >= lower; });
     counts_[i] = static_cast<std::uint32_t>(end - begin);
+}
+
+void Reservoirs::end_sample() {
+    for (std::size_t i = 0; i < counts_.size(); ++i) {
+        const float before = block_->initial_lower(i);
+        // Not after rescoring: then the threshold is as good as it gets.
+        if (exact_[i] == 0) drop_screened(i);
+        if (block_->lower()[i] > before) guesses_[i] = block_->lower()[i];
+    }
+    rank_ = pool_size_;
+}
+
+bool Reservoirs::complete(std::size_t i) const noexcept {
+    if (guesses_[i] == -std::numeric_limits<float>::infinity()) return true;
+    if (counts_[i] < pool_size_) return false;
+    const ScreenScale& scale = block_->scale(i);
+    const Key last = keys_[i * capacity_ + (pool_size_ - 1)];
+    const double kth = scale.screened(static_cast<double>(score_of(last)));
+    return kth - scale.error >= static_cast<double>(guesses_[i]);
 }
 
 void Reservoirs::rescore(std::size_t i, ExactScorer& scorer) {

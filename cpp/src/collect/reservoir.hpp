@@ -7,10 +7,14 @@
 // and a row screened below a_k - 2 error cannot be in the pool: that is the threshold. When a
 // reservoir is full of rows that cannot be told apart that way (ties, near-duplicates), it is
 // rescored exactly, which leaves at most k of them.
+//
+// A threshold may also be guessed from a sample of the corpus; whether it lost anything shows at
+// the end, when the exact k-th score is known.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -38,24 +42,35 @@ class Reservoirs {
     }
     void count_above(std::size_t i, std::int64_t rows) noexcept { above_[i] += rows; }
 
+    // Between these two, thresholds follow the rank-th best row seen, a guess at what the k-th best
+    // of all rows will need. Rows below the guess are dropped.
+    void begin_sample(std::size_t rank) noexcept { rank_ = rank; }
+    void end_sample();
+
     // The pool of query i, exact, best first; valid until the next reset. `above`: rows counted by
     // count_above, plus those found above the ceiling when rescored.
     [[nodiscard]] std::span<const Key> finish(std::size_t i, ExactScorer& scorer);
+    // After finish: false if a guessed threshold may have kept rows out of the pool.
+    [[nodiscard]] bool complete(std::size_t i) const noexcept;
     [[nodiscard]] std::int64_t above(std::size_t i) const noexcept { return above_[i]; }
 
   private:
     void tighten(std::size_t i, ExactScorer& scorer);
     void drop_screened(std::size_t i);
+    // The rank_-th best screened score among the certainly admissible rows, if there are as many.
+    [[nodiscard]] std::optional<double> certain_score(std::size_t i);
     void rescore(std::size_t i, ExactScorer& scorer);
     void raise(std::size_t i, double threshold);
 
     QueryBlock* block_ = nullptr;
     std::size_t pool_size_ = 0;
+    std::size_t rank_ = 0;  // of the certain row that thresholds follow
     std::size_t capacity_ = 0;
     AlignedBuffer<Key> keys_;            // size() x capacity: first exact, then screened keys
     std::vector<std::uint32_t> counts_;  // keys held
     std::vector<std::uint32_t> exact_;   // of which exact
     std::vector<std::int64_t> above_;
+    std::vector<float> guesses_;       // the guessed threshold, -infinity where there is none
     std::vector<std::uint32_t> rows_;  // scratch of rescore
     std::vector<float> scores_;
 };

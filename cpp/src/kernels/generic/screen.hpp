@@ -36,9 +36,8 @@ NEARMISS_ALWAYS_INLINE inline void accumulate_step(Accumulators& sums,
                                                    const float* tile,
                                                    const float* panel) {
     F32 rows[kVectors];
-    unrolled<kVectors>([&](auto v) NEARMISS_ALWAYS_INLINE {
-        rows[v] = load_f32(panel + v * kLanes);
-    });
+    unrolled<kVectors>([&](auto v)
+                           NEARMISS_ALWAYS_INLINE { rows[v] = load_f32(panel + v * kLanes); });
     unrolled<kTileQueries>([&](auto q) NEARMISS_ALWAYS_INLINE {
         const F32 query = broadcast_f32(tile + q);
         unrolled<kVectors>([&](auto v) NEARMISS_ALWAYS_INLINE {
@@ -60,23 +59,24 @@ NEARMISS_ALWAYS_INLINE inline bool worth_a_look(const Accumulators& sums,
     return to_bits(any) != 0;
 }
 
-// Reads the masks back from the stored scores: this is the rare path.
 template <bool kCeiling>
-inline void describe(TileHit& hit, const float* lower, const float* upper) {
-    for (std::size_t q = 0; q < kTileQueries; ++q) {
+NEARMISS_ALWAYS_INLINE inline void describe(const Accumulators& sums,
+                                            const float* lower,
+                                            const float* upper,
+                                            TileHit& hit) {
+    unrolled<kTileQueries>([&](auto q) NEARMISS_ALWAYS_INLINE {
         std::uint32_t passed = 0;
         std::uint32_t above = 0;
-        for (std::size_t v = 0; v < kVectors; ++v) {
-            const F32 scores = load_f32(&hit.scores[q][v * kLanes]);
-            const std::uint32_t low = to_bits(less_equal(broadcast_f32(lower + q), scores));
-            std::uint32_t high = 0;
-            if constexpr (kCeiling) high = to_bits(less_than(broadcast_f32(upper + q), scores));
-            passed |= (low & ~high) << (v * kLanes);
-            above |= high << (v * kLanes);
-        }
-        hit.passed[q] = static_cast<std::uint16_t>(passed);
+        unrolled<kVectors>([&](auto v) NEARMISS_ALWAYS_INLINE {
+            const F32 scores = sums.at[q][v];
+            store_f32(&hit.scores[q][v * kLanes], scores);
+            passed |= to_bits(less_equal(broadcast_f32(lower + q), scores)) << (v * kLanes);
+            if constexpr (kCeiling)
+                above |= to_bits(less_than(broadcast_f32(upper + q), scores)) << (v * kLanes);
+        });
+        hit.passed[q] = static_cast<std::uint16_t>(passed & ~above);
         hit.above[q] = static_cast<std::uint16_t>(above);
-    }
+    });
 }
 
 template <bool kCeiling>
@@ -86,9 +86,8 @@ std::uint32_t screen_tiles(const ScreenTask& task, TileHit* hits) {
         const float* tile = task.tiles + t * task.depth * kTileQueries;
         const float* panel = task.panel;
         Accumulators sums;
-        for_each_accumulator([&](auto q, auto v) NEARMISS_ALWAYS_INLINE {
-            sums.at[q][v] = zero_f32();
-        });
+        for_each_accumulator([&](auto q, auto v)
+                                 NEARMISS_ALWAYS_INLINE { sums.at[q][v] = zero_f32(); });
         for (std::size_t k = 0; k < task.depth; ++k) {
             accumulate_step(sums, tile, panel);
             tile += kTileQueries;
@@ -99,10 +98,7 @@ std::uint32_t screen_tiles(const ScreenTask& task, TileHit* hits) {
         if (!worth_a_look<kCeiling>(sums, lower, upper)) continue;
         TileHit& hit = hits[num_hits++];
         hit.tile = t;
-        for_each_accumulator([&](auto q, auto v) NEARMISS_ALWAYS_INLINE {
-            store_f32(&hit.scores[q][v * kLanes], sums.at[q][v]);
-        });
-        describe<kCeiling>(hit, lower, upper);
+        describe<kCeiling>(sums, lower, upper, hit);
     }
     return num_hits;
 }

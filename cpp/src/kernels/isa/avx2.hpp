@@ -50,9 +50,7 @@ inline F64x8 subtract(F64x8 a, F64x8 b) {
 inline F64x8 multiply(F64x8 a, F64x8 b) {
     return {_mm256_mul_pd(a.low, b.low), _mm256_mul_pd(a.high, b.high)};
 }
-inline F64x8 broadcast_f64(double value) {
-    return {_mm256_set1_pd(value), _mm256_set1_pd(value)};
-}
+inline F64x8 broadcast_f64(double value) { return {_mm256_set1_pd(value), _mm256_set1_pd(value)}; }
 
 inline double sum_lanes(F64x8 v) {
     const __m256d fours = _mm256_add_pd(v.low, v.high);  // 0+4, 1+5, 2+6, 3+7

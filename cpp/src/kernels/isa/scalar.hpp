@@ -112,9 +112,7 @@ struct BFloat16 {
     std::uint16_t bits;
 };
 
-inline float from_bits(std::uint32_t bits) {
-    return __builtin_bit_cast(float, bits);
-}
+inline float from_bits(std::uint32_t bits) { return __builtin_bit_cast(float, bits); }
 
 inline float widen(float v) { return v; }
 inline float widen(BFloat16 v) { return from_bits(std::uint32_t{v.bits} << 16); }
