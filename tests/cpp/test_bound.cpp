@@ -112,7 +112,7 @@ double worst_over_everything() {
     double worst = 0;
     for (const Metric metric : {Metric::cosine, Metric::ip, Metric::l2}) {
         for (const Kind kind : kKinds) {
-            for (const std::size_t cols : {1, 7, 64, 385}) {
+            for (const std::size_t cols : {1U, 7U, 64U, 385U}) {
                 const Matrix rows = make(kind, 50, cols, 1);
                 const Matrix queries = make(kind, 13, cols, 2);
                 worst = std::max(worst, worst_ratio(queries, rows, metric));

@@ -69,7 +69,7 @@ TEST(an_exception_of_the_progress_callback_stops_the_call) {
     const Matrix queries = instances::normal(300, 64, 1);
     const Matrix rows = instances::normal(20000, 64, 2);
     const Corpus corpus(rows.view(), Metric::cosine, {}, {});
-    for (const std::size_t num_threads : {1, 2}) {
+    for (const std::size_t num_threads : {1U, 2U}) {
         const nearmiss::Execution stopping{num_threads,
                                            [](double) { throw std::runtime_error("stop"); }};
         CHECK_THROWS(std::runtime_error, nearmiss::topk(queries.view(), corpus, 3, stopping));

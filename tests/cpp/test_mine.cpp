@@ -94,7 +94,7 @@ TEST(mine_top_equals_trying_every_pair) {
     Limits limits = problem.limits();
     limits.range_min = 2;
     const Choice choice{Law::top, 8, 0, 0, {}};
-    for (const std::size_t num_threads : {1, 2, 7}) {
+    for (const std::size_t num_threads : {1U, 2U, 7U}) {
         const Corpus corpus(problem.rows.view(), Metric::cosine, problem.row_groups, {});
         const MineResult result =
             nearmiss::mine(problem.queries.view(), corpus, limits, choice, {num_threads, {}});
@@ -139,7 +139,7 @@ TEST(draws_do_not_depend_on_threads) {
         const Choice choice{law, 10, 3, 1, {}};
         const MineResult one =
             nearmiss::mine(problem.queries.view(), corpus, limits, choice, {1, {}});
-        for (const std::size_t num_threads : {2, 7}) {
+        for (const std::size_t num_threads : {2U, 7U}) {
             CHECK(same(
                 one,
                 nearmiss::mine(problem.queries.view(), corpus, limits, choice, {num_threads, {}})));

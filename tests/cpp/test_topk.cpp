@@ -51,7 +51,7 @@ void check_on_all_targets(const Matrix& queries, const Matrix& rows, Metric metr
     const std::string before = nearmiss::simd_target();
     for (const std::string& target : nearmiss::simd_targets()) {
         nearmiss::set_simd_target(target);
-        for (const std::size_t num_threads : {1, 2, 7}) {
+        for (const std::size_t num_threads : {1U, 2U, 7U}) {
             const Corpus corpus(rows.view(), metric, {}, {num_threads, {}});
             CHECK(same(nearmiss::topk(queries.view(), corpus, k, {num_threads, {}}), wanted));
         }

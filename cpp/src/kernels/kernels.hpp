@@ -22,13 +22,13 @@ struct TileHit {
 };
 
 struct ScreenTask {
-    const float* panel;  // depth x kPanelRows, 64-byte aligned
+    const float* panel;  // depth x kPanelRows, 64-byte aligned; the next one to come lies behind it
     const float* tiles;  // tile t at tiles + t * depth * kTileQueries
     std::size_t depth;
     std::uint32_t tile_begin;
-    std::uint32_t tile_end;
-    const float* lower;  // one per query of the block
-    const float* upper;  // the same, or null: no ceiling, and `above` stays zero
+    std::uint32_t tile_end;  // > tile_begin
+    const float* lower;      // one per query of the block
+    const float* upper;      // the same, or null: no ceiling, and `above` stays zero
 };
 
 // Which rows to score against a query: row `positions[i]` begins at data + positions[i] * stride.
@@ -58,8 +58,8 @@ struct KernelTable {
         void (*squared_distances)(const float* query, const RowList& rows, double* out);
         // D(row, row); not finite if and only if an element is not.
         double (*squared_norm)(const void* row, std::size_t cols);
-        // out[k * out_stride] = float(double(row[k]) * scale), for up to kPanelRows rows at once:
-        // lane r of a panel of `lanes` interleaved rows. rows[r] null: lane r is zeroed.
+        // out[k * lanes + r] = float(double(rows[r][k]) * scales[r]), for lanes <= kPanelRows;
+        // zeros where rows[r] is null.
         void (*interleave)(const void* const* rows,
                            const double* scales,
                            std::size_t lanes,

@@ -6,11 +6,7 @@
 
 #include <cstddef>
 
-#if defined(__GNUC__)
-#define NEARMISS_ALWAYS_INLINE __attribute__((always_inline))
-#else
-#define NEARMISS_ALWAYS_INLINE
-#endif
+#include "kernels/always_inline.hpp"
 
 namespace {
 

@@ -7,6 +7,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/always_inline.hpp"
+
 namespace {
 
 // ---- float32 vectors of the screening tile -------------------------------------------------------
@@ -27,12 +29,12 @@ struct Mask {
 inline Mask less_equal(F32 a, F32 b) { return {_mm256_cmp_ps(a, b, _CMP_LE_OQ)}; }
 inline Mask less_than(F32 a, F32 b) { return {_mm256_cmp_ps(a, b, _CMP_LT_OQ)}; }
 inline Mask operator|(Mask a, Mask b) { return {_mm256_or_ps(a.lanes, b.lanes)}; }
-inline Mask operator&(Mask a, Mask b) { return {_mm256_and_ps(a.lanes, b.lanes)}; }
 inline std::uint32_t to_bits(Mask m) {
     return static_cast<std::uint32_t>(_mm256_movemask_ps(m.lanes));
 }
 
-inline void prefetch(const char* p) { _mm_prefetch(p, _MM_HINT_T0); }
+// GCC 12 takes a call that only prefetches for one without effect, and drops it.
+NEARMISS_ALWAYS_INLINE inline void prefetch(const char* p) { _mm_prefetch(p, _MM_HINT_T0); }
 
 // ---- eight float64 lanes of the score definition ---------------------------------------------------
 struct F64x8 {

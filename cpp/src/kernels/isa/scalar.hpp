@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/always_inline.hpp"
+
 namespace {
 
 // ---- float32 vectors of the screening tile -------------------------------------------------------
@@ -56,10 +58,10 @@ inline Mask less_than(F32 a, F32 b) {
 }
 
 inline Mask operator|(Mask a, Mask b) { return {a.bits | b.bits}; }
-inline Mask operator&(Mask a, Mask b) { return {a.bits & b.bits}; }
 inline std::uint32_t to_bits(Mask m) { return m.bits; }
 
-inline void prefetch([[maybe_unused]] const char* p) {
+// GCC 12 takes a call that only prefetches for one without effect, and drops it.
+NEARMISS_ALWAYS_INLINE inline void prefetch([[maybe_unused]] const char* p) {
 #if defined(__GNUC__)
     __builtin_prefetch(p);
 #endif
