@@ -114,7 +114,7 @@ def test_qrels_hold_row_numbers_without_ids(files):
         (["--exclude", "exclude.npy"], {"exclude": np.arange(20, 20 + N)}),
         (["--exclude-self"], {"exclude_self": True}),
         (["--no-exclude-duplicates"], {"exclude_duplicates": False}),
-        (["--metric", "l2", "--threads", 2], {"metric": "l2"}),
+        (["--metric", "l2", "--num-threads", 2], {"metric": "l2"}),
         (["--metric", "ip", "--precision", "float32"], {"metric": "ip"}),
         (
             ["--on-shortage", "drop", "--max-score", -0.5],
@@ -165,7 +165,30 @@ def test_exclude_self_finds_the_query_by_its_id(files):
     ids = ["--query-ids", "ids.txt", "--corpus-ids", "c.txt"]
     assert run("--exclude-self", *ids) == 0
     expected = nm.mine(queries, corpus, exclude_self=True, query_ids=rows)
-    assert_same(nm.Negatives.load("out.safetensors"), expected)
+    found = nm.Negatives.load("out.safetensors")
+    assert_same(found, expected)
+    assert found.query_ids.tolist() == list(range(N))  # a loader finds queries by row
+    np.save("more.npy", np.arange(N))
+    assert run("--exclude-self", *ids, "--exclude", "more.npy") == 0
+    both = [[row, self_row] for row, self_row in enumerate(rows)]
+    assert_same(nm.Negatives.load("out.safetensors"), nm.mine(queries, corpus, exclude=both))
+
+
+def test_choices_are_checked_before_the_corpus_is_packed(files, monkeypatch, capsys):
+    def pack(*arguments, **keywords):
+        raise AssertionError("packed")
+
+    monkeypatch.setattr(cli, "Corpus", pack)
+    for arguments in (
+        ["--strategy", "tops"],
+        ["--metric", "dot"],
+        ["--exclude", "missing.npy"],
+        ["--query-groups", "missing.npy"],
+        ["--max-score", "high"],
+        ["--range-max", "0"],
+    ):
+        assert run(*arguments) == 2
+    capsys.readouterr()
 
 
 @pytest.mark.parametrize(
@@ -257,14 +280,17 @@ def bad_inputs():
     yield ["--strategy", "tops"], "did you mean 'top'?"
     yield ["--strategy", "random"], "range_max"
     yield ["--range-min", "5", "--range-max", "5"], "range_min: must be below range_max"
-    yield ["--metric", "cosinus"], "invalid choice: 'cosinus'"
+    yield ["--metric", "cosinus"], "metric: expected one of 'cosine', 'ip', 'l2', got 'cosinus'"
+    yield ["--metric", "cosinus"], "did you mean 'cosine'?"
+    yield ["--positives", "huge.tsv"], "huge.tsv: line 1: row number 99999999999999999999 is beyond"
+    yield ["--positives", "latin.tsv"], "latin.tsv: not UTF-8 text"
     yield ["--max-score", "high"], "--max-score: expected a number or a .npy file, got 'high'"
     yield ["--max-score", "nan"], "max_score: must be finite, got nan"
     yield ["--relative-margin", "0.1"], "relative_margin: needs positives"
     yield ["--query-groups", "q.txt"], "query_groups: needs"
     yield ["--corpus-groups", "q.txt", "--query-groups", "q.txt"], "groups: expected 50"
     yield ["--precision", "int4"], "precision: expected one of 'auto', 'float32', got 'int4'"
-    yield ["--threads", "0"], "num_threads: must be at least 1, got 0"
+    yield ["--num-threads", "0"], "num_threads: must be at least 1, got 0"
     yield ["--format", "json"], "did you mean 'jsonl'?"
     yield ["--max-shortage", "1.5"], "--max-shortage: expected a whole number"
     yield ["--max-shortage", "-1"], "--max-shortage"
@@ -289,8 +315,10 @@ def bad_files(files):
     write_lines("bad.tsv", ["q0\td0\t1", "q1\td1"])
     write_lines("twice.txt", [f"a{row % (N - 1)}" for row in range(N)])
     write_lines("gap.txt", ["a", "", "b"])
-    with open("latin.txt", "wb") as file:
-        file.write("é\n".encode("latin-1"))
+    write_lines("huge.tsv", ["0\t99999999999999999999\t1"])
+    for name in ("latin.txt", "latin.tsv"):
+        with open(name, "wb") as file:
+            file.write("é\té\t1\n".encode("latin-1"))
     os.mkdir("folder")
     os.link("q.npy", "link.npy")
 
@@ -369,6 +397,7 @@ def test_progress_on_a_terminal(files, monkeypatch, tqdm):
     assert terminal.text == ""
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of a terminal")
 def test_ctrl_c_leaves_nothing_behind(tmp_path):
     """The long search of another process is interrupted: 130, one line, no file."""
@@ -376,7 +405,7 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path):
     np.save(tmp_path / "c.npy", rng.standard_normal((60_000, 256), dtype=np.float32))
     command = [sys.executable, "-m", "nearmiss", "mine", "--queries", "c.npy", "--corpus", "c.npy"]
     process = subprocess.Popen(
-        [*command, "--threads", "1", "-o", "out.jsonl"],
+        [*command, "--num-threads", "1", "-o", "out.jsonl"],
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         text=True,

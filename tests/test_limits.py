@@ -453,3 +453,10 @@ def test_limits_are_frozen():
     limits = nm.Limits(max_score=6)
     with pytest.raises((AttributeError, TypeError)):
         limits.max_score = 7
+
+
+def test_limits_compare_by_value_and_are_not_hashable():
+    assert nm.Limits(max_score=[0.5, 1]) == nm.Limits(max_score=np.array([0.5, 1.0]))
+    assert nm.Limits(max_score=0.5) != nm.Limits()
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(nm.Limits())

@@ -102,6 +102,7 @@ def test_a_larger_corpus_with_all_limits(metric, dtype):
     assert (expected.counts > 0).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", METRICS)
 def test_many_blocks_of_queries_and_rows(metric):
     """More of both than any block, panel or task holds, and no multiple of one."""

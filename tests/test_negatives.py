@@ -57,6 +57,15 @@ def test_ids(table):
     assert nm.mine(QUERIES, CORPUS).ids is None
 
 
+def test_the_id_of_a_row_that_is_not_in_the_table_is_an_error(table):
+    known = table.referenced_ids
+    unknown = np.setdiff1d(np.arange(M + 5), known.rows)
+    assert len(unknown) > 5
+    for row in unknown.tolist():
+        with pytest.raises(KeyError, match=f"corpus row {row}"):
+            known.lookup(np.array([known.rows[0], row]))
+
+
 def test_csr(table):
     indptr, indices, scores = table.to_csr()
     assert_same_bits(np.diff(indptr), table.counts)
@@ -196,6 +205,21 @@ def test_rows_above_the_ceiling_go_to_the_strictest_limit():
     assert table.stats["skipped"]["max_score"] == 2
 
 
+@pytest.mark.parametrize("strategy", ["uniform", "random"])
+def test_draws_from_the_whole_corpus_do_not_count_rows_above_the_ceiling(strategy, path):
+    """Not every row is scored, so the table must not say that none was ruled out."""
+    table = nm.mine(QUERIES, CORPUS, POSITIVES, strategy=strategy, max_score=-0.7)
+    skipped = table.stats["skipped"]
+    assert skipped["max_score"] is None
+    assert skipped["relative_margin"] == skipped["absolute_margin"] == 0
+    assert skipped["positive"] == sum(map(len, POSITIVES))
+    assert "Skipped pairs, not counted: rows above the max_score of -0.7" in str(table.stats)
+    assert table.stats["short_queries"]
+    assert "a higher max_score" not in str(table.stats)
+    table.save(path)
+    assert str(nm.Negatives.load(path).stats) == str(table.stats)
+
+
 # --- sampling -------------------------------------------------------------------------------------
 
 
@@ -244,6 +268,8 @@ def test_bad_samples_are_refused(table):
             table.sample(bad)
     with pytest.raises(TypeError, match=r"\bn\b"):
         table.sample(1.5)
+    with pytest.raises(ValueError, match=r"\bn: must be at most"):
+        table.sample(2**70)
     with pytest.raises(ValueError, match="rows"):
         table.sample(1, rows=[N])
 

@@ -212,6 +212,24 @@ def test_malformed_qrels_are_refused(tmp_path, text, names):
         nm.Positives.from_qrels(path, query_ids=QUERY_IDS, corpus_ids=CORPUS_IDS)
 
 
+def test_files_that_are_not_utf_8_are_named(tmp_path):
+    path = tmp_path / "latin.tsv"
+    path.write_bytes("q0\td3\t1\nq0\té\t1\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"latin\.tsv: not UTF-8 text"):
+        nm.Positives.from_qrels(path)
+
+
+@pytest.mark.parametrize("number", [str(2**63), "9" * 25, "9" * 5000])
+def test_row_numbers_beyond_int64_are_refused_with_their_line(tmp_path, number):
+    path = tmp_path / "qrels.tsv"
+    path.write_text(f"0\t3\t1\n0\t{number}\t1\n")
+    with pytest.raises(
+        ValueError, match=r"qrels\.tsv: line 2: row number \d+…? is beyond"
+    ) as error:
+        nm.Positives.from_qrels(path)
+    assert len(str(error.value)) < 300
+
+
 def test_unknown_ids_can_be_ignored_knowingly():
     qrels = {"q0": ["d3", "d99"], "q9": ["d1"]}
     ids = {"query_ids": QUERY_IDS, "corpus_ids": CORPUS_IDS}

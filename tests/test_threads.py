@@ -97,6 +97,27 @@ def test_mining_while_updating_sees_the_old_rows_or_the_new():
         assert any(np.array_equal(indices, state) for state in expected)
 
 
+def test_first_updates_from_two_threads_are_both_kept(monkeypatch):
+    """The first update packs a copy of the rows: two at a time must not start from one state."""
+    corpus, pack, ready = nm.Corpus(ROWS), _core.Corpus, threading.Barrier(2)
+
+    def pack_slowly(*arguments):
+        time.sleep(0.05)
+        return pack(*arguments)
+
+    def update(start):
+        places = np.arange(start, start + 20)
+        ready.wait()
+        corpus.update(places, QUERIES[places])
+
+    with monkeypatch.context() as patched, ThreadPoolExecutor(2) as pool:
+        patched.setattr(_core, "Corpus", pack_slowly)
+        list(pool.map(update, (0, 20)))
+    changed = ROWS.copy()
+    changed[:40] = QUERIES[:40]
+    assert_same_topk(nm.topk(QUERIES, corpus, 3), nm.topk(QUERIES, changed, 3))
+
+
 def test_other_python_threads_run_meanwhile():
     """The GIL is released: a counting thread gets on while the core works."""
     counted, stop = [0], threading.Event()

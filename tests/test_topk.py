@@ -103,3 +103,23 @@ def test_precision_never_changes_the_answer(precision):
     queries, corpus = rng.normal(size=(20, 31)), rng.normal(size=(700, 31))
     found = nm.topk(queries, corpus, 13, precision=precision)
     assert_same_topk(found, oracle.topk(queries, corpus, 13, "cosine"))
+
+
+@pytest.mark.peer
+def test_the_same_rows_as_faiss():
+    """Except where its float32 sums round two rows to the other order."""
+    faiss = pytest.importorskip("faiss")
+    rng = np.random.default_rng(7)
+    corpus = rng.normal(size=(4000, 48)).astype(np.float32)
+    queries = rng.normal(size=(60, 48)).astype(np.float32)
+    index = faiss.IndexFlatIP(48)
+    index.add(corpus)
+    theirs, their_rows = index.search(queries, 20)
+    scores, rows = nm.topk(queries, corpus, 20, metric="ip")
+    norms = np.linalg.norm(queries, axis=1)[:, None] * np.linalg.norm(corpus, axis=1).max()
+    rounding = 48 * 2.0**-23 * norms  # of two sums of 48 products
+    assert (np.abs(theirs - scores) <= rounding).all()
+    differs = rows != their_rows
+    assert differs.mean() < 0.01
+    exact = np.einsum("nd,nkd->nk", queries.astype(np.float64), corpus[their_rows])
+    assert (np.abs(exact - scores) <= rounding)[differs].all()

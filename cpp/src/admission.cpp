@@ -30,13 +30,14 @@ void check_lists(ListsView lists,
                 lists.indptr.back() == static_cast<std::int64_t>(lists.rows.size()),
             std::string(argument) + ": indptr does not fit the queries");
     for (std::size_t q = 0; q < num_queries; ++q) {
-        require(lists.indptr[q] <= lists.indptr[q + 1],
-                std::string(argument) + ": indptr must not decrease");
+        if (lists.indptr[q] > lists.indptr[q + 1])
+            throw InvalidArgument(std::string(argument) + ": indptr must not decrease");
         std::int64_t previous = -1;
         for (const std::int64_t row : lists.list(q)) {
             check_row(row, num_rows, q, argument);
-            require(row > previous,
-                    std::string(argument) + ": rows of a query must ascend without duplicates");
+            if (row <= previous)
+                throw InvalidArgument(std::string(argument) +
+                                      ": rows of a query must ascend without duplicates");
             previous = row;
         }
     }
@@ -53,8 +54,7 @@ void sort_unique(std::vector<T>& values) {
 AdmissionRules make_rules(const Limits& limits,
                           std::size_t num_queries,
                           std::size_t num_rows,
-                          std::span<const std::int64_t> corpus_groups,
-                          const DuplicateClasses* duplicates) {
+                          std::span<const std::int64_t> corpus_groups) {
     check_lists(limits.positives, num_queries, num_rows, "positives");
     check_lists(limits.exclude, num_queries, num_rows, "exclude");
     require_per_query(limits.self_rows.size(), num_queries, "self_rows");
@@ -68,7 +68,6 @@ AdmissionRules make_rules(const Limits& limits,
     AdmissionRules rules;
     rules.limits = &limits;
     rules.num_rows = num_rows;
-    if (duplicates != nullptr && duplicates->any()) rules.duplicates = duplicates;
     if (limits.query_groups.empty()) return rules;
     require(corpus_groups.size() == num_rows, "corpus_groups: expected one per corpus row");
     rules.corpus_groups = corpus_groups;

@@ -7,8 +7,10 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "duplicates.hpp"
@@ -23,26 +25,30 @@ using CauseCounts = std::array<std::int64_t, kNumCauses>;
 struct AdmissionRules {
     const Limits* limits = nullptr;
     std::size_t num_rows = 0;
-    std::span<const std::int64_t> corpus_groups;   // empty: groups play no part
-    const DuplicateClasses* duplicates = nullptr;  // null: exclude_duplicates is off or moot
+    std::span<const std::int64_t> corpus_groups;         // empty: groups play no part
+    std::shared_ptr<const DuplicateClasses> duplicates;  // null: rows are not compared
     std::unordered_map<std::int64_t, std::int64_t> group_sizes;
 
     [[nodiscard]] bool use_groups() const noexcept { return !corpus_groups.empty(); }
+
+    // From here on rows bit-identical to a positive are ruled out.
+    void use(std::shared_ptr<const DuplicateClasses> classes) {
+        if (classes->any()) duplicates = std::move(classes);
+    }
 };
 
 // Checks the limits' spans against the shapes (InvalidArgument) and gathers the rules.
 [[nodiscard]] AdmissionRules make_rules(const Limits& limits,
                                         std::size_t num_queries,
                                         std::size_t num_rows,
-                                        std::span<const std::int64_t> corpus_groups,
-                                        const DuplicateClasses* duplicates);
+                                        std::span<const std::int64_t> corpus_groups);
 
 // The rules applied to one query.
 class Admission {
   public:
     Admission(const AdmissionRules& rules, std::size_t query);
 
-    // False for a row that no limit other than scores and ranks rules out.
+    // Whether a limit other than those on scores and ranks rules the row out.
     [[nodiscard]] bool ruled_out(std::uint32_t row) const noexcept {
         return std::binary_search(listed_.begin(), listed_.end(), row) || duplicate(row) ||
                wrong_group(row);
@@ -50,9 +56,6 @@ class Admission {
 
     // The rows named by positives, exclude and self_rows, ascending and unique.
     [[nodiscard]] std::span<const std::uint32_t> listed() const noexcept { return listed_; }
-    [[nodiscard]] bool only_lists() const noexcept {
-        return positive_classes_.empty() && !rules_->use_groups();
-    }
     [[nodiscard]] std::int64_t group() const noexcept { return group_; }
 
     // Adds how many rows each cause rules out (all but max_score).

@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// An uninitialised, 64-byte aligned array; large ones ask the kernel for huge pages.
+// An uninitialised, 64-byte aligned array.
 #pragma once
 
 #include <cstddef>
 #include <memory>
 #include <new>
 #include <type_traits>
-#include <utility>
 
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
+#include "large_memory.hpp"
 
 namespace nearmiss {
 
@@ -30,23 +27,21 @@ class AlignedBuffer {
 
     // Makes room for at least `size` elements; their values are lost if it grows.
     void reserve(std::size_t size) {
-        if (size <= size_) return;
-        data_.reset();
-        size_ = 0;
-        data_ = allocate(size);
-        size_ = size;
+        if (size > size_) *this = AlignedBuffer(size);
     }
 
   private:
-    static constexpr std::size_t kHugePage = std::size_t{1} << 21;
-
-    static std::align_val_t alignment(std::size_t bytes) noexcept {
-        return std::align_val_t{bytes >= kHugePage ? kHugePage : 64};
-    }
+    static constexpr std::size_t kLarge = std::size_t{32} << 20;
+    static constexpr std::align_val_t kAlignment{64};
 
     struct Free {
-        std::align_val_t alignment{64};
-        void operator()(T* p) const noexcept { ::operator delete(p, alignment); }
+        std::size_t bytes = 0;
+        void operator()(T* p) const noexcept {
+            if (bytes >= kLarge)
+                free_large(p, bytes);
+            else
+                ::operator delete(p, kAlignment);
+        }
     };
     using Owner = std::unique_ptr<T, Free>;
 
@@ -54,13 +49,8 @@ class AlignedBuffer {
         if (size == 0) return {};
         if (size > static_cast<std::size_t>(-1) / sizeof(T)) throw std::bad_alloc();
         const std::size_t bytes = size * sizeof(T);
-        const std::align_val_t align = alignment(bytes);
-        void* memory = ::operator new(bytes, align);
-#if defined(__linux__)
-        // Fewer page faults while packing and fewer TLB misses while screening.
-        if (bytes >= kHugePage) madvise(memory, bytes, MADV_HUGEPAGE);
-#endif
-        return Owner(static_cast<T*>(memory), Free{align});
+        void* memory = bytes >= kLarge ? allocate_large(bytes) : ::operator new(bytes, kAlignment);
+        return Owner(static_cast<T*>(memory), Free{bytes});
     }
 
     Owner data_;

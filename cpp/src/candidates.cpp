@@ -8,6 +8,7 @@
 
 #include "admission.hpp"
 #include "choose/choose.hpp"
+#include "filter.hpp"
 #include "float_environment.hpp"
 #include "nearmiss/error.hpp"
 #include "nearmiss/mine.hpp"
@@ -19,6 +20,7 @@ namespace nearmiss {
 namespace {
 
 constexpr std::size_t kQueriesPerTask = 64;
+constexpr std::int64_t kRowLimit = 0xffff'fffe;
 
 // The candidates of a query, best first, each row once.
 std::vector<Key> candidate_keys(const Candidates& candidates, std::size_t query) {
@@ -55,6 +57,54 @@ float candidate_reference(const Limits& limits, std::size_t query, std::span<con
     return reference_score(scores, limits.margin_reference);
 }
 
+// Checks the candidates and returns how many rows the corpus must have at least.
+std::size_t check_candidates(const Candidates& candidates, const Limits& limits) {
+    require(candidates.scores.size() == candidates.num_queries * candidates.num_candidates &&
+                candidates.rows.size() == candidates.scores.size(),
+            "indices: expected the shape of scores");
+    std::int64_t largest = -1;
+    for (std::size_t i = 0; i < candidates.rows.size(); ++i) {
+        const std::int64_t row = candidates.rows[i];
+        if (row < -1 || row >= kRowLimit)
+            throw InvalidArgument("indices: query " +
+                                  std::to_string(i / candidates.num_candidates) +
+                                  " has the candidate " + std::to_string(row));
+        largest = std::max(largest, row);
+    }
+    // Lists may name rows that are not among the candidates.
+    for (const ListsView& lists : {limits.positives, limits.exclude})
+        for (const std::int64_t row : lists.rows) largest = std::max(largest, row);
+    for (const std::int64_t row : limits.self_rows) largest = std::max(largest, row);
+    require(largest < kRowLimit, "positives: a row is beyond 2^32 - 2");
+    return static_cast<std::size_t>(largest + 1);
+}
+
+// [range_min, range_max) of what is left.
+void cut_window(std::vector<Key>& keys, const Limits& limits) {
+    keys.resize(std::min(limits.range_max, keys.size()));
+    const std::size_t skip = std::min(limits.range_min, keys.size());
+    keys.erase(keys.begin(), keys.begin() + static_cast<std::ptrdiff_t>(skip));
+}
+
+void mine_query(const Candidates& candidates,
+                const AdmissionRules& rules,
+                const Choice& choice,
+                const RandomStream& noise,
+                std::size_t query,
+                MineResult& result) {
+    const Limits& limits = *rules.limits;
+    std::vector<Key> keys = candidate_keys(candidates, query);
+    const float reference = candidate_reference(limits, query, keys);
+    result.positive_scores[query] = reference;
+    CauseCounts counts{};
+    if (limits.raw_ranks) cut_window(keys, limits);
+    drop_inadmissible(
+        keys, Admission(rules, query), score_interval(limits, query, reference), counts);
+    if (!limits.raw_ranks) cut_window(keys, limits);
+    write_skipped(result, query, counts);
+    write_row(result, query, choose_from_window(keys, choice, noise, query));
+}
+
 }  // namespace
 
 MineResult mine_candidates(const Candidates& candidates,
@@ -66,61 +116,27 @@ MineResult mine_candidates(const Candidates& candidates,
     require(choice.num_negatives >= 1, "num_negatives: expected at least 1");
     require(limits.range_min < limits.range_max, "range_min: expected less than range_max");
     require(choice.law != Law::uniform, "strategy: \"uniform\" needs a corpus, not candidates");
-    std::int64_t largest = -1;
-    for (std::size_t i = 0; i < candidates.rows.size(); ++i) {
-        require(candidates.rows[i] >= -1 && candidates.rows[i] <= 0xffff'fffe - 1,
-                "indices: query " + std::to_string(i / candidates.num_candidates) +
-                    " has the candidate " + std::to_string(candidates.rows[i]));
-        largest = std::max(largest, candidates.rows[i]);
-    }
-    // Lists may name rows that are not among the candidates.
-    for (const ListsView& lists : {limits.positives, limits.exclude})
-        for (const std::int64_t row : lists.rows) largest = std::max(largest, row);
-    for (const std::int64_t row : limits.self_rows) largest = std::max(largest, row);
-    const std::size_t num_rows = limits.corpus_groups.empty()
-                                     ? static_cast<std::size_t>(largest + 1)
-                                     : limits.corpus_groups.size();
-    require(largest < static_cast<std::int64_t>(num_rows),
+    require(choice.query_ids.empty() || choice.query_ids.size() == n,
+            "query_ids: expected one per query");
+    const std::size_t rows_needed = check_candidates(candidates, limits);
+    const std::size_t num_rows =
+        limits.corpus_groups.empty() ? rows_needed : limits.corpus_groups.size();
+    require(rows_needed <= num_rows,
             "corpus_groups: has " + std::to_string(num_rows) + " rows, but row " +
-                std::to_string(largest) + " is referred to");
-    const AdmissionRules rules = make_rules(limits, n, num_rows, limits.corpus_groups, nullptr);
+                std::to_string(rows_needed - 1) + " is referred to");
+    const AdmissionRules rules = make_rules(limits, n, num_rows, limits.corpus_groups);
 
     MineResult result = empty_result(n, choice.num_negatives);
     result.positive_scores.assign(n, std::numeric_limits<float>::quiet_NaN());
-    const RandomStream stream(choice.seed, Stream::pool_noise, choice.epoch);
+    const RandomStream noise(choice.seed, Stream::pool_noise, choice.epoch);
     const std::size_t tasks = (n + kQueriesPerTask - 1) / kQueriesPerTask;
     run_parallel(tasks, tasks, execution, [&](std::size_t task, TaskContext& context) {
         const std::size_t end = std::min(n, (task + 1) * kQueriesPerTask);
         for (std::size_t q = task * kQueriesPerTask; q < end; ++q) {
-            std::vector<Key> keys = candidate_keys(candidates, q);
-            const float reference = candidate_reference(limits, q, keys);
-            result.positive_scores[q] = reference;
-            const ScoreInterval interval = score_interval(limits, q, reference);
-            const Admission admission(rules, q);
-            CauseCounts counts{};
-            const auto drop = [&](Key key) {
-                if (admission.count_row(row_of(key), counts)) return true;
-                if (static_cast<double>(score_of(key)) > interval.ceiling)
-                    ++counts[static_cast<std::size_t>(Cause::max_score)];
-                return !interval.contains(score_of(key));
-            };
-            const auto cut = [&] {
-                const std::size_t from = std::min(limits.range_min, keys.size());
-                const std::size_t to = std::min(limits.range_max, keys.size());
-                keys.erase(keys.begin() + static_cast<std::ptrdiff_t>(to), keys.end());
-                keys.erase(keys.begin(), keys.begin() + static_cast<std::ptrdiff_t>(from));
-            };
-            if (limits.raw_ranks) cut();
-            std::erase_if(keys, drop);
-            if (!limits.raw_ranks) cut();
-            write_skipped(result, q, counts);
-            const std::size_t count = std::min(choice.num_negatives, keys.size());
-            if (choice.law == Law::random)
-                write_row(result, q, choose_random(keys, count, stream, query_id(choice, q)));
-            else
-                write_row(result, q, std::span<const Key>(keys).first(count));
+            mine_query(candidates, rules, choice, noise, q, result);
             context.checkpoint();
         }
+        context.checkpoint(1);
     });
     return result;
 }
@@ -130,11 +146,13 @@ std::vector<std::int64_t> sample_columns(std::span<const std::int64_t> counts,
                                          std::size_t num_drawn,
                                          std::uint64_t seed,
                                          std::uint64_t epoch) {
+    require_table_size(counts.size(), num_drawn);
     const RandomStream stream(seed, Stream::table_columns, epoch);
     std::vector<std::int64_t> columns(counts.size() * num_drawn, -1);
     for (std::size_t i = 0; i < counts.size(); ++i) {
         const auto available = static_cast<std::uint64_t>(counts[i]);
-        SparseShuffle shuffle(available, stream, static_cast<std::uint64_t>(query_ids[i]));
+        DrawSequence draws(stream, static_cast<std::uint64_t>(query_ids[i]));
+        SparseShuffle shuffle(available, draws);
         const auto row = columns.begin() + static_cast<std::ptrdiff_t>(i * num_drawn);
         std::size_t drawn = 0;
         while (drawn < num_drawn && !shuffle.exhausted())

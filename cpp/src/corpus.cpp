@@ -156,23 +156,31 @@ void Corpus::update(std::span<const std::int64_t> positions,
     root_norms(rows, check, execution, norms.data());
 
     const std::unique_lock lock(corpus.mutex);
+    // Nothing below may throw before the panels are packed again.
     std::vector<std::size_t> panels;
+    for (const std::int64_t position : positions) {
+        const auto row = static_cast<std::size_t>(position);
+        require(position >= 0 && row < corpus.num_rows(), "rows: a row is not in the corpus");
+        panels.push_back(corpus.position_of(row) / kPanelRows);
+    }
+    std::sort(panels.begin(), panels.end());
+    panels.erase(std::unique(panels.begin(), panels.end()), panels.end());
     for (std::size_t i = 0; i < rows.rows; ++i) {
         const auto row = static_cast<std::size_t>(positions[i]);
         // The caller promises that this memory may be written.
-        std::memcpy(const_cast<std::byte*>(corpus.rows.row(row)), rows.row(i), rows.row_bytes());
+        std::memmove(const_cast<std::byte*>(corpus.rows.row(row)), rows.row(i), rows.row_bytes());
         corpus.root_norms[row] = norms[i];
-        panels.push_back(corpus.position_of(row) / kPanelRows);
     }
-    corpus.duplicates.reset();
+    {
+        const std::lock_guard duplicates_lock(corpus.duplicates_mutex);
+        corpus.duplicates.reset();
+    }
     const int exponent = corpus.scale_exponent;
     set_scale(corpus);
     if (corpus.scale_exponent != exponent) {
         pack_all(corpus, Norms::keep, {execution.num_threads, {}});
         return;
     }
-    std::sort(panels.begin(), panels.end());
-    panels.erase(std::unique(panels.begin(), panels.end()), panels.end());
     const KernelTable& kernel = kernels::active();
     run_parallel(panels.size(),
                  panels.size(),
@@ -180,10 +188,17 @@ void Corpus::update(std::span<const std::int64_t> positions,
                  [&](std::size_t i, TaskContext&) { pack_panel(corpus, kernel, panels[i]); });
 }
 
-const DuplicateClasses& PackedCorpus::duplicate_classes(const Execution& execution) const {
+std::shared_ptr<const DuplicateClasses> PackedCorpus::duplicate_classes(
+    const Execution& execution) const {
+    {
+        const std::lock_guard lock(duplicates_mutex);
+        if (duplicates) return duplicates;
+    }
+    // Not under the lock: progress callbacks run in between, and may ask for nbytes().
+    auto found = std::make_shared<const DuplicateClasses>(find_duplicates(rows, execution));
     const std::lock_guard lock(duplicates_mutex);
-    if (!duplicates) duplicates = find_duplicates(rows, execution);
-    return *duplicates;
+    duplicates = found;
+    return found;
 }
 
 std::size_t Corpus::num_rows() const noexcept { return packed_->rows.rows; }

@@ -9,9 +9,11 @@
 #include "admission.hpp"
 #include "choose/choose.hpp"
 #include "choose/uniform_law.hpp"
+#include "filter.hpp"
 #include "float_environment.hpp"
 #include "kernels/dispatch.hpp"
 #include "nearmiss/error.hpp"
+#include "overflow.hpp"
 #include "packed_corpus.hpp"
 #include "parallel.hpp"
 #include "positive_scores.hpp"
@@ -56,8 +58,10 @@ class Miner {
           choice_(choice),
           execution_(execution),
           norms_(check_queries(queries, corpus, execution)),
-          rules_(make_rules(limits, queries.rows, corpus.num_rows(), groups(), duplicates())),
+          rules_(make_rules(limits, queries.rows, corpus.num_rows(), groups())),
           result_(empty_result(queries.rows, choice.num_negatives)) {
+        if (limits.exclude_duplicates && !limits.positives.rows.empty())
+            rules_.use(corpus.duplicate_classes(execution.at(0)));
         result_.positive_scores =
             reference_scores(limits, queries, norms_, corpus, kernel_, execution.at(0));
         intervals_ = score_intervals(limits, result_.positive_scores);
@@ -68,7 +72,6 @@ class Miner {
             mine_uniform();
         else
             mine_window();
-        require_finite_scores(result_);
         return std::move(result_);
     }
 
@@ -76,11 +79,6 @@ class Miner {
     std::span<const std::int64_t> groups() const {
         return limits_.corpus_groups.empty() ? std::span<const std::int64_t>(corpus_.groups)
                                              : limits_.corpus_groups;
-    }
-
-    const DuplicateClasses* duplicates() const {
-        const bool wanted = limits_.exclude_duplicates && !limits_.positives.rows.empty();
-        return wanted ? &corpus_.duplicate_classes(execution_.at(0)) : nullptr;
     }
 
     Search search_for(std::size_t size, bool limited) const {
@@ -96,42 +94,26 @@ class Miner {
 
     void mine_window() {
         const std::size_t size = pool_size(limits_, choice_, corpus_.num_rows());
-        const RandomStream stream(choice_.seed, Stream::pool_noise, choice_.epoch);
+        const RandomStream noise(choice_.seed, Stream::pool_noise, choice_.epoch);
         const bool limited = !limits_.raw_ranks;
+        OverflowCheck overflow;
         search_pools(search_for(size, limited), execution_, [&](const Pool& pool) {
-            std::vector<Key> window(pool.keys.begin() + static_cast<std::ptrdiff_t>(std::min(
-                                                            limits_.range_min, pool.keys.size())),
+            overflow.note_pool(pool.query, pool.keys);
+            const std::size_t skip = std::min(limits_.range_min, pool.keys.size());
+            std::vector<Key> window(pool.keys.begin() + static_cast<std::ptrdiff_t>(skip),
                                     pool.keys.end());
             CauseCounts counts{};
+            const Admission admission(rules_, pool.query);
             if (limited) {
-                Admission(rules_, pool.query).count(counts);
+                admission.count(counts);
                 counts[static_cast<std::size_t>(Cause::max_score)] = pool.above;
             } else {
-                keep_admissible(pool.query, window, counts);
+                drop_inadmissible(window, admission, intervals_[pool.query], counts);
             }
             write_skipped(result_, pool.query, counts);
-            choose(pool.query, window, stream);
+            write_row(result_, pool.query, choose_from_window(window, choice_, noise, pool.query));
         });
-    }
-
-    void keep_admissible(std::size_t query, std::vector<Key>& window, CauseCounts& counts) const {
-        const Admission admission(rules_, query);
-        std::erase_if(window, [&](Key key) {
-            if (admission.count_row(row_of(key), counts)) return true;
-            const double score = static_cast<double>(score_of(key));
-            if (score > intervals_[query].ceiling)
-                ++counts[static_cast<std::size_t>(Cause::max_score)];
-            return !intervals_[query].contains(score_of(key));
-        });
-    }
-
-    void choose(std::size_t query, std::span<Key> window, const RandomStream& stream) {
-        const std::size_t count = std::min(choice_.num_negatives, window.size());
-        if (choice_.law == Law::random)
-            write_row(
-                result_, query, choose_random(window, count, stream, query_id(choice_, query)));
-        else
-            write_row(result_, query, window.first(count));
+        overflow.raise();
     }
 
     void mine_uniform() {
@@ -144,6 +126,7 @@ class Miner {
                 });
         }
         const UniformOrder order(rules_);
+        OverflowCheck overflow;
         const RandomStream stream(choice_.seed, Stream::uniform_rows, choice_.epoch);
         const auto& typed = kernel_.of_type[static_cast<std::size_t>(queries_.type)];
         constexpr std::size_t kQueriesPerTask = 64;
@@ -165,13 +148,16 @@ class Miner {
                                        stream,
                                        query_id(choice_, q),
                                        choice_.num_negatives};
-                write_row(result_, q, choose_uniform(draw, scorer, context));
+                const std::vector<Key> chosen = choose_uniform(draw, scorer, context);
+                overflow.note_pool(q, chosen);
+                write_row(result_, q, chosen);
                 CauseCounts counts{};
                 admission.count(counts);
                 write_skipped(result_, q, counts);
             }
             context.checkpoint(1);
         });
+        overflow.raise();
     }
 
     MatrixView queries_;
@@ -203,15 +189,15 @@ TopkResult topk(MatrixView queries,
     result.scores.resize(queries.rows * k);
     result.indices.resize(queries.rows * k);
     const Search search{packed, kernels::active(), queries, norms, k, nullptr, {}};
+    OverflowCheck overflow;
     search_pools(search, execution, [&](const Pool& pool) {
+        overflow.note_pool(pool.query, pool.keys);
         for (std::size_t i = 0; i < k; ++i) {
             result.scores[pool.query * k + i] = score_of(pool.keys[i]);
             result.indices[pool.query * k + i] = row_of(pool.keys[i]);
         }
     });
-    // Afterwards and in order, so that the pair named does not depend on the threads.
-    for (std::size_t i = 0; i < result.scores.size(); ++i)
-        require_finite(result.scores[i], i / k, result.indices[i]);
+    overflow.raise();
     return result;
 }
 
@@ -244,11 +230,12 @@ std::vector<float> pair_scores(MatrixView queries,
         const bool known = query_rows[i] >= 0 && corpus_rows[i] >= 0 &&
                            static_cast<std::size_t>(query_rows[i]) < queries.rows &&
                            static_cast<std::size_t>(corpus_rows[i]) < packed.num_rows();
-        require(known, "pair " + std::to_string(i) + " is out of range");
+        if (!known) throw InvalidArgument("pair " + std::to_string(i) + " is out of range");
     }
     const kernels::KernelTable& kernel = kernels::active();
     const auto& typed = kernel.of_type[static_cast<std::size_t>(queries.type)];
     std::vector<float> scores(query_rows.size());
+    OverflowCheck overflow;
     constexpr std::size_t kPairsPerTask = 1024;
     const std::size_t tasks = (scores.size() + kPairsPerTask - 1) / kPairsPerTask;
     run_parallel(tasks, tasks, execution, [&](std::size_t task, TaskContext& context) {
@@ -258,13 +245,13 @@ std::vector<float> pair_scores(MatrixView queries,
         for (std::size_t i = task * kPairsPerTask; i < end; ++i) {
             const auto q = static_cast<std::size_t>(query_rows[i]);
             typed.to_float(queries.row(q), queries.cols, elements.data());
-            scores[i] = scorer.score({elements.data(), norms[q]},
-                                     static_cast<std::uint32_t>(corpus_rows[i]));
+            const auto row = static_cast<std::uint32_t>(corpus_rows[i]);
+            scores[i] = scorer.score({elements.data(), norms[q]}, row);
+            overflow.note(q, row, scores[i]);
             context.checkpoint();
         }
     });
-    for (std::size_t i = 0; i < scores.size(); ++i)
-        require_finite(scores[i], static_cast<std::size_t>(query_rows[i]), corpus_rows[i]);
+    overflow.raise();
     return scores;
 }
 

@@ -5,8 +5,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <mutex>
-#include <optional>
 #include <shared_mutex>
 #include <vector>
 
@@ -35,9 +35,9 @@ struct PackedCorpus {
     std::vector<std::uint32_t> position_of_row;
     std::vector<std::int64_t> groups;  // by row
 
-    mutable std::shared_mutex mutex;  // searches share it, update() owns it
-    mutable std::mutex duplicates_mutex;
-    mutable std::optional<DuplicateClasses> duplicates;  // made when first needed
+    mutable std::shared_mutex mutex;      // searches share it, update() owns it
+    mutable std::mutex duplicates_mutex;  // held only to read or set the pointer
+    mutable std::shared_ptr<const DuplicateClasses> duplicates;  // null until first needed
 
     [[nodiscard]] std::size_t num_rows() const noexcept { return rows.rows; }
     [[nodiscard]] std::size_t num_panels() const noexcept {
@@ -53,7 +53,8 @@ struct PackedCorpus {
     }
 
     // The classes of bit-identical rows, computed on first use.
-    [[nodiscard]] const DuplicateClasses& duplicate_classes(const Execution& execution) const;
+    [[nodiscard]] std::shared_ptr<const DuplicateClasses> duplicate_classes(
+        const Execution& execution) const;
 };
 
 }  // namespace nearmiss

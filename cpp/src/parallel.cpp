@@ -7,8 +7,8 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <system_error>
 #include <thread>
-#include <vector>
 
 #include "float_environment.hpp"
 #include "nearmiss/error.hpp"
@@ -81,9 +81,10 @@ class Pool {
   private:
     void start_threads(std::size_t wanted) {
         const std::lock_guard lock(mutex_);
-        while (threads_.size() < wanted) {
-            threads_.emplace_back([this] { serve(); });
-            threads_.back().detach();
+        try {
+            for (; num_threads_ < wanted; ++num_threads_) std::thread([this] { serve(); }).detach();
+        } catch (const std::system_error&) {
+            // No more threads to be had: the work gets done with those there are.
         }
     }
 
@@ -121,7 +122,7 @@ class Pool {
     std::condition_variable work_;
     std::condition_variable done_;
     std::deque<Job*> jobs_;
-    std::vector<std::thread> threads_;
+    std::size_t num_threads_ = 0;
 };
 
 // Never destroyed: its detached threads may outlive static destruction. After a fork the child has

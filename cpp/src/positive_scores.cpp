@@ -2,10 +2,9 @@
 #include "positive_scores.hpp"
 
 #include <algorithm>
-#include <cmath>
-#include <string>
+#include <limits>
 
-#include "nearmiss/error.hpp"
+#include "overflow.hpp"
 #include "parallel.hpp"
 
 namespace nearmiss {
@@ -14,12 +13,6 @@ namespace {
 constexpr std::size_t kQueriesPerTask = 256;
 
 }  // namespace
-
-void require_finite(float score, std::size_t query, std::int64_t row) {
-    if (std::isfinite(score)) return;
-    throw InvalidArgument("the score of query " + std::to_string(query) + " and corpus row " +
-                          std::to_string(row) + " overflows float32; scale the embeddings down");
-}
 
 std::vector<float> reference_scores(const Limits& limits,
                                     MatrixView queries,
@@ -34,6 +27,7 @@ std::vector<float> reference_scores(const Limits& limits,
     if (limits.positives.rows.empty()) return references;
 
     const auto& typed = kernel.of_type[static_cast<std::size_t>(queries.type)];
+    OverflowCheck overflow;
     const std::size_t tasks = (n + kQueriesPerTask - 1) / kQueriesPerTask;
     run_parallel(tasks, tasks, execution, [&](std::size_t task, TaskContext& context) {
         ExactScorer scorer(corpus, kernel);
@@ -43,15 +37,18 @@ std::vector<float> reference_scores(const Limits& limits,
         const std::size_t end = std::min(n, (task + 1) * kQueriesPerTask);
         for (std::size_t q = task * kQueriesPerTask; q < end; ++q) {
             const auto positives = limits.positives.list(q);
-            rows.assign(positives.begin(), positives.end());
+            rows.clear();
+            for (const std::int64_t row : positives)
+                rows.push_back(static_cast<std::uint32_t>(row));
             scores.resize(rows.size());
             typed.to_float(queries.row(q), queries.cols, elements.data());
             scorer.score({elements.data(), query_norms[q]}, rows, scores.data());
-            for (std::size_t i = 0; i < rows.size(); ++i) require_finite(scores[i], q, rows[i]);
+            for (std::size_t i = 0; i < rows.size(); ++i) overflow.note(q, rows[i], scores[i]);
             references[q] = reference_score(scores, limits.margin_reference);
             context.checkpoint();
         }
     });
+    overflow.raise();
     return references;
 }
 

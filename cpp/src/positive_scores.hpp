@@ -25,7 +25,4 @@ namespace nearmiss {
 [[nodiscard]] std::vector<ScoreInterval> score_intervals(const Limits& limits,
                                                          std::span<const float> references);
 
-// Throws InvalidArgument if `score` is infinite.
-void require_finite(float score, std::size_t query, std::int64_t row);
-
 }  // namespace nearmiss

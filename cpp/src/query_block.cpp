@@ -59,8 +59,10 @@ void QueryBlock::pack_tiles(const Search& search, std::span<const QueryScale> sc
 }
 
 float QueryBlock::initial_lower(std::size_t i) const noexcept {
-    const double floor = scales_[i].screened(intervals_[i].floor) - scales_[i].error;
-    return std::max(std::numeric_limits<float>::lowest(), round_down(floor));
+    // Where the ceiling is below the floor nothing is admissible, but rows above it are counted.
+    const double floor = std::min(intervals_[i].floor, intervals_[i].ceiling);
+    return std::max(std::numeric_limits<float>::lowest(),
+                    round_down(scales_[i].screened(floor) - scales_[i].error));
 }
 
 void QueryBlock::set_thresholds() {
@@ -81,17 +83,19 @@ void QueryBlock::set_thresholds() {
 QueryBlock::TileRanges QueryBlock::tiles_for_groups(std::int64_t lowest,
                                                     std::int64_t highest,
                                                     bool within_groups) const noexcept {
-    const auto before = [this](std::int64_t group) {
-        return static_cast<std::size_t>(
-            std::partition_point(admissions_.begin(),
-                                 admissions_.end(),
-                                 [&](const Admission& a) { return a.group() < group; }) -
-            admissions_.begin());
-    };
+    // Queries [begin, end) have groups in [lowest, highest].
+    const auto begin = static_cast<std::size_t>(
+        std::partition_point(admissions_.begin(),
+                             admissions_.end(),
+                             [=](const Admission& a) { return a.group() < lowest; }) -
+        admissions_.begin());
+    const auto end = static_cast<std::size_t>(
+        std::partition_point(admissions_.begin(),
+                             admissions_.end(),
+                             [=](const Admission& a) { return a.group() <= highest; }) -
+        admissions_.begin());
     const std::uint32_t all = num_tiles();
     if (within_groups) {
-        const std::size_t begin = before(lowest);
-        const std::size_t end = before(highest + 1);
         if (begin == end || highest < 0) return {{}, 0};
         return {{{static_cast<std::uint32_t>(begin / kTileQueries),
                   static_cast<std::uint32_t>((end - 1) / kTileQueries + 1)}},
@@ -99,8 +103,6 @@ QueryBlock::TileRanges QueryBlock::tiles_for_groups(std::int64_t lowest,
     }
     if (lowest != highest || lowest < 0) return {{{0, all}}, 1};
     // Skip the tiles all of whose queries are of the panel's group.
-    const std::size_t begin = before(lowest);
-    const std::size_t end = before(lowest + 1);
     const std::size_t first_inside = (begin + kTileQueries - 1) / kTileQueries;
     const std::size_t last_inside = end == size() ? num_tiles() : end / kTileQueries;
     if (first_inside >= last_inside) return {{{0, all}}, 1};

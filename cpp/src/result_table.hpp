@@ -8,12 +8,20 @@
 
 #include "admission.hpp"
 #include "collect/keys.hpp"
+#include "nearmiss/error.hpp"
 #include "nearmiss/mine.hpp"
-#include "positive_scores.hpp"
 
 namespace nearmiss {
 
+// num_queries x num_negatives entries must be addressable.
+inline void require_table_size(std::size_t num_queries, std::size_t num_negatives) {
+    constexpr std::size_t kMaxEntries = std::numeric_limits<std::ptrdiff_t>::max() / 16;
+    require(num_queries == 0 || num_negatives <= kMaxEntries / num_queries,
+            "num_negatives: the table would not fit in memory");
+}
+
 [[nodiscard]] inline MineResult empty_result(std::size_t num_queries, std::size_t num_negatives) {
+    require_table_size(num_queries, num_negatives);
     MineResult result;
     result.num_queries = num_queries;
     result.num_negatives = num_negatives;
@@ -33,21 +41,10 @@ inline void write_row(MineResult& result, std::size_t query, std::span<const Key
     }
 }
 
-// Call when every row is written: which pair an error names must not depend on the threads.
-inline void require_finite_scores(const MineResult& result) {
-    for (std::size_t i = 0; i < result.indices.size(); ++i)
-        if (result.indices[i] >= 0)
-            require_finite(result.scores[i], i / result.num_negatives, result.indices[i]);
-}
-
 inline void write_skipped(MineResult& result, std::size_t query, const CauseCounts& counts) {
     std::copy(counts.begin(),
               counts.end(),
               result.skipped.begin() + static_cast<std::ptrdiff_t>(query * kNumCauses));
-}
-
-[[nodiscard]] inline std::uint64_t query_id(const Choice& choice, std::size_t query) noexcept {
-    return choice.query_ids.empty() ? query : static_cast<std::uint64_t>(choice.query_ids[query]);
 }
 
 }  // namespace nearmiss

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <string_view>
 #include <thread>
+#include <utility>
 
 #include "nearmiss/error.hpp"
 
@@ -43,16 +44,39 @@ std::size_t quota_threads(const std::string& quota, const std::string& period) {
     return static_cast<std::size_t>(std::ceil(limit / per));
 }
 
-// The CPU quota of this process's cgroup, 0 where there is none.
+// The first two words of a file, or nothing.
+std::pair<std::string, std::string> read_words(const std::string& path) {
+    std::pair<std::string, std::string> words;
+    std::ifstream(path) >> words.first >> words.second;
+    return words;
+}
+
+// What the cgroup in `folder` allows; 0: no limit. Version 2 names both numbers in one file.
+std::size_t quota_of(const std::string& folder) {
+    const auto [quota, period] = read_words(folder + "/cpu.max");
+    if (!quota.empty()) return quota_threads(quota, period);
+    return quota_threads(read_words(folder + "/cpu.cfs_quota_us").first,
+                         read_words(folder + "/cpu.cfs_period_us").first);
+}
+
+// The tightest CPU quota of this process's cgroup and those around it; 0: none.
 std::size_t cgroup_threads() {
-    std::string quota;
-    std::string period;
-    std::ifstream v2("/sys/fs/cgroup/cpu.max");
-    if (v2 >> quota >> period) return quota_threads(quota, period);
-    std::ifstream v1_quota("/sys/fs/cgroup/cpu/cpu.cfs_quota_us");
-    std::ifstream v1_period("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
-    if (v1_quota >> quota && v1_period >> period) return quota_threads(quota, period);
-    return 0;
+    std::size_t tightest = 0;
+    std::ifstream memberships("/proc/self/cgroup");  // lines "id:controllers:path"
+    for (std::string line; std::getline(memberships, line);) {
+        const std::size_t first = line.find(':');
+        const std::size_t second = line.find(':', first + 1);
+        if (second == std::string::npos) continue;
+        const std::string controllers = line.substr(first + 1, second - first - 1);
+        if (!controllers.empty() && controllers.find("cpu") == std::string::npos) continue;
+        const std::string root = controllers.empty() ? "/sys/fs/cgroup" : "/sys/fs/cgroup/cpu";
+        for (std::string path = line.substr(second + 1);; path.erase(path.rfind('/'))) {
+            const std::size_t quota = quota_of(root + path);
+            if (quota > 0 && (tightest == 0 || quota < tightest)) tightest = quota;
+            if (path.rfind('/') == std::string::npos) break;
+        }
+    }
+    return tightest;
 }
 
 std::size_t threads_from_environment(std::string_view text) {

@@ -2,9 +2,11 @@
 #include "search.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cmath>
 #include <functional>
+#include <mutex>
 #include <numeric>
 #include <vector>
 
@@ -39,8 +41,7 @@ struct Plan {
     std::size_t shard_panels;
 };
 
-Plan make_plan(const Search& search, std::size_t num_threads) {
-    const std::size_t n = search.queries.rows;
+Plan make_plan(const Search& search, std::size_t n, std::size_t num_threads) {
     const std::size_t panels = search.corpus.num_panels();
     const std::size_t tile_bytes = search.corpus.depth * kTileQueries * sizeof(float);
     const std::size_t reservoir_bytes =
@@ -62,15 +63,17 @@ Plan make_plan(const Search& search, std::size_t num_threads) {
     return {block_size, divide_up(n, block_size), divide_up(panels, shard_panels), shard_panels};
 }
 
-// Queries of one group next to each other where the corpus is ordered by group, so that whole tiles
-// can be skipped.
+// Queries of one group next to each other, so that whole tiles can be skipped where the corpus is
+// ordered by group too.
+void sort_by_group(std::vector<std::uint32_t>& queries, std::span<const std::int64_t> groups) {
+    std::stable_sort(
+        queries.begin(), queries.end(), [&](auto a, auto b) { return groups[a] < groups[b]; });
+}
+
 std::vector<std::uint32_t> order_queries(const Search& search, bool by_group) {
     std::vector<std::uint32_t> order(search.queries.rows);
     std::iota(order.begin(), order.end(), 0u);
-    if (!by_group) return order;
-    const auto groups = search.rules->limits->query_groups;
-    std::stable_sort(
-        order.begin(), order.end(), [&](auto a, auto b) { return groups[a] < groups[b]; });
+    if (by_group) sort_by_group(order, search.rules->limits->query_groups);
     return order;
 }
 
@@ -84,10 +87,11 @@ bool sampled(std::size_t panel) {
 }
 
 // The rank in the sample below which the k-th best of everything almost never lies: its
-// expectation and three standard deviations.
+// expectation and four standard deviations. A single query to be scanned again costs a pass over
+// the corpus.
 std::size_t guess_rank(std::size_t pool_size) {
     const double expected = static_cast<double>(pool_size) / kSampling;
-    return static_cast<std::size_t>(std::ceil(expected + 3 * std::sqrt(expected) + 1));
+    return static_cast<std::size_t>(std::ceil(expected + 4 * std::sqrt(expected) + 1));
 }
 
 enum class Guess { yes, no };
@@ -209,78 +213,121 @@ class Scan {
     std::vector<kernels::TileHit> hits_;
 };
 
-// What the shards of one query found, until all of them are done.
-struct Partial {
-    std::vector<Key> keys;
-    std::int64_t above = 0;
-};
+// One scan of the corpus for some of the queries, in tasks.
+class Pass {
+  public:
+    // `queries` must outlive the pass; ordered by group if the corpus is.
+    Pass(const Search& search,
+         std::span<const std::uint32_t> queries,
+         bool by_group,
+         Guess guess,
+         const Execution& execution)
+        : search_(search),
+          queries_(queries),
+          by_group_(by_group),
+          plan_(make_plan(search, queries.size(), resolve_threads(execution))),
+          // Shards would each have to guess, and verify, for themselves.
+          guess_(plan_.num_shards == 1 ? guess : Guess::no),
+          execution_(execution),
+          found_(plan_.num_shards == 1 ? 0 : queries.size() * plan_.num_shards) {}
 
-void merge_shards(const Search& search,
-                  std::vector<std::vector<Partial>>& shards,
-                  const Execution& execution,
-                  const std::function<void(const Pool&)>& sink) {
-    const std::size_t n = search.queries.rows;
-    run_parallel(n, n, execution.at(1), [&](std::size_t q, TaskContext&) {
+    // Returns the queries that must be scanned again, without a guess; sink is called for the
+    // others.
+    std::vector<std::uint32_t> run(const std::function<void(const Pool&)>& sink) {
+        const std::size_t tasks = plan_.num_blocks * plan_.num_shards;
+        run_parallel(tasks, tasks, execution_, [&](std::size_t task, TaskContext& context) {
+            scan(task / plan_.num_shards, task % plan_.num_shards, sink, context);
+            context.checkpoint(1);
+        });
+        if (plan_.num_shards > 1) merge(sink);
+        return std::move(again_);
+    }
+
+  private:
+    // What a shard found for a query.
+    struct Found {
         std::vector<Key> keys;
         std::int64_t above = 0;
-        for (auto& shard : shards) {
-            keys.insert(keys.end(), shard[q].keys.begin(), shard[q].keys.end());
-            above += shard[q].above;
+    };
+
+    void scan(std::size_t block,
+              std::size_t shard,
+              const std::function<void(const Pool&)>& sink,
+              TaskContext& context) {
+        const std::size_t first = block * plan_.block_size;
+        const std::size_t count = std::min(plan_.block_size, queries_.size() - first);
+        const std::size_t panel_begin = shard * plan_.shard_panels;
+        const std::size_t panel_end =
+            std::min(panel_begin + plan_.shard_panels, search_.corpus.num_panels());
+        Scan scan(search_, by_group_);
+        const Guess guess = guesses_fail_.load() ? Guess::no : guess_;
+        scan.run(queries_.subspan(first, count), panel_begin, panel_end, guess, context);
+        std::size_t incomplete = 0;
+        for (std::size_t i = 0; i < count; ++i) {
+            const Pool pool = scan.finish(i);
+            if (plan_.num_shards > 1) {
+                found_[(first + i) * plan_.num_shards + shard] = {
+                    {pool.keys.begin(), pool.keys.end()}, pool.above};
+            } else if (scan.complete(i)) {
+                sink(pool);
+            } else {
+                scan_again(queries_[first + i]);
+                ++incomplete;
+            }
+            context.checkpoint();
         }
-        std::sort(keys.begin(), keys.end(), std::greater<>());
-        keys.resize(std::min(keys.size(), search.pool_size));
-        sink({q, keys, above});
-    });
-}
+        // Where near rows come in clumps a sample of panels misleads: better not to guess at all.
+        if (incomplete * 16 > count) guesses_fail_.store(true);
+    }
+
+    void scan_again(std::uint32_t query) {
+        const std::lock_guard lock(again_mutex_);
+        again_.push_back(query);
+    }
+
+    void merge(const std::function<void(const Pool&)>& sink) const {
+        const std::size_t n = queries_.size();
+        run_parallel(n, n, execution_.at(1), [&](std::size_t i, TaskContext&) {
+            std::vector<Key> keys;
+            std::int64_t above = 0;
+            for (std::size_t shard = 0; shard < plan_.num_shards; ++shard) {
+                const Found& found = found_[i * plan_.num_shards + shard];
+                keys.insert(keys.end(), found.keys.begin(), found.keys.end());
+                above += found.above;
+            }
+            std::sort(keys.begin(), keys.end(), std::greater<>());
+            keys.resize(std::min(keys.size(), search_.pool_size));
+            sink({queries_[i], keys, above});
+        });
+    }
+
+    const Search& search_;
+    const std::span<const std::uint32_t> queries_;
+    const bool by_group_;
+    const Plan plan_;
+    const Guess guess_;
+    const Execution execution_;
+    std::vector<Found> found_;  // by query and shard, if there are several shards
+    std::atomic<bool> guesses_fail_{false};
+    std::mutex again_mutex_;
+    std::vector<std::uint32_t> again_;
+};
 
 }  // namespace
 
 void search_pools(const Search& search,
                   const Execution& execution,
                   const std::function<void(const Pool&)>& sink) {
-    const std::size_t n = search.queries.rows;
-    if (n == 0) return;
-    const std::size_t threads = resolve_threads(execution);
-    const Plan plan = make_plan(search, threads);
+    if (search.queries.rows == 0) return;
     const bool by_group = search.rules != nullptr && search.rules->use_groups() &&
-                          !search.corpus.row_of_position.empty();
+                          search.rules->corpus_groups.data() == search.corpus.groups.data();
     const std::vector<std::uint32_t> order = order_queries(search, by_group);
-    std::vector<std::vector<Partial>> shards(plan.num_shards > 1 ? plan.num_shards : 0);
-    for (auto& shard : shards) shard.resize(n);
-
-    const std::size_t tasks = plan.num_blocks * plan.num_shards;
-    run_parallel(tasks, tasks, execution, [&](std::size_t task, TaskContext& context) {
-        const std::size_t shard = task % plan.num_shards;
-        const std::size_t begin = task / plan.num_shards * plan.block_size;
-        const std::size_t count = std::min(plan.block_size, n - begin);
-        const std::size_t panel_begin = shard * plan.shard_panels;
-        const std::size_t panel_end =
-            std::min(panel_begin + plan.shard_panels, search.corpus.num_panels());
-        const auto deliver = [&](const Pool& pool) {
-            if (shards.empty())
-                sink(pool);
-            else
-                shards[shard][pool.query] = {{pool.keys.begin(), pool.keys.end()}, pool.above};
-        };
-        Scan scan(search, by_group);
-        scan.run(
-            std::span(order).subspan(begin, count), panel_begin, panel_end, Guess::yes, context);
-        std::vector<std::uint32_t> again;
-        for (std::size_t i = 0; i < scan.size(); ++i) {
-            const Pool pool = scan.finish(i);
-            if (scan.complete(i))
-                deliver(pool);
-            else
-                again.push_back(order[begin + i]);
-            context.checkpoint();
-        }
-        if (!again.empty()) {
-            scan.run(again, panel_begin, panel_end, Guess::no, context);
-            for (std::size_t i = 0; i < scan.size(); ++i) deliver(scan.finish(i));
-        }
-        context.checkpoint(1);
-    });
-    if (!shards.empty()) merge_shards(search, shards, execution, sink);
+    std::vector<std::uint32_t> again =
+        Pass(search, order, by_group, Guess::yes, execution).run(sink);
+    if (again.empty()) return;
+    std::sort(again.begin(), again.end());
+    if (by_group) sort_by_group(again, search.rules->limits->query_groups);
+    Pass(search, again, by_group, Guess::no, execution.at(1)).run(sink);
 }
 
 }  // namespace nearmiss

@@ -12,6 +12,8 @@ import math
 import mmap
 import operator
 import sys
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -295,12 +297,15 @@ def check_flag(value: Any, name: str) -> bool:
     return bool(value)
 
 
-def check_choice(value: Any, name: str, choices: tuple[str, ...]) -> str:
-    """Return ``value`` if it is one of ``choices``; otherwise name them all."""
-    if not isinstance(value, str) or value not in choices:
-        accepted = ", ".join(repr(choice) for choice in choices)
-        raise ValueError(f"{name}: expected one of {accepted}, got {value!r}")
-    return value
+def check_choice(value: Any, name: str, choices: Iterable[str]) -> str:
+    """Return ``value`` if it is one of ``choices``; otherwise name them all and the closest."""
+    choices = tuple(choices)
+    if isinstance(value, str) and value in choices:
+        return value
+    close = get_close_matches(value.lower(), choices, n=1) if isinstance(value, str) else []
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    accepted = ", ".join(repr(choice) for choice in choices)
+    raise ValueError(f"{name}: expected one of {accepted}, got {value!r}{hint}")
 
 
 def digest(*arrays: npt.NDArray[Any]) -> str:

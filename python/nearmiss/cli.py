@@ -12,17 +12,20 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from nearmiss import formats, strategies
-from nearmiss.corpus import Corpus
+from nearmiss.corpus import Corpus, check_metric
 from nearmiss.formats.lines import read_ids, read_labels
 from nearmiss.formats.npy import read_npy
 from nearmiss.ids import as_unique_ids
+from nearmiss.limits import Limits
 from nearmiss.mining import mine
 from nearmiss.negatives import Negatives
 from nearmiss.positives import Positives
+from nearmiss.progress import bar
 from nearmiss.runtime import __version__, build_info, simd_targets
 
 DONE, BAD_INPUT, SHORTAGE, INTERRUPTED = 0, 2, 3, 130
@@ -102,9 +105,7 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--corpus-groups", type=Path, help=labels)
     given = "scores the margins refer to, .npy (n,)"
     group.add_argument("--positive-scores", type=Path, help=given)
-    group.add_argument(
-        "--metric", choices=("cosine", "ip", "l2"), default="cosine", help="default: cosine"
-    )
+    group.add_argument("--metric", default="cosine", help="cosine, ip or l2; default: cosine")
 
 
 def _add_choice(parser: argparse.ArgumentParser) -> None:
@@ -134,7 +135,7 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
 
 def _add_running(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("running")
-    group.add_argument("--threads", type=int, metavar="N", help="default: NEARMISS_NUM_THREADS")
+    group.add_argument("--num-threads", type=int, metavar="N", help="default: NEARMISS_NUM_THREADS")
     group.add_argument("--precision", default="auto", help="auto or float32: time, never answers")
     group.add_argument("--no-progress", action="store_true", help="no progress bar")
 
@@ -157,49 +158,68 @@ def _run_mine(args: argparse.Namespace) -> int:
     output_format = _output_format(args)
     max_shortage = _parse_max_shortage(args.max_shortage)
     _check_output_path(args)
+    strategy = strategies.parse(args.strategy)
+    check_metric(args.metric)
     queries, embeddings = read_npy(args.queries), read_npy(args.corpus)
     query_ids = _optional(read_ids, args.query_ids)
     if query_ids is not None:
         as_unique_ids(query_ids, "--query-ids", len(queries), "query")
     corpus_ids = _optional(read_ids, args.corpus_ids)
+    positives = _read_lists(args.positives, query_ids, corpus_ids, args)
+    limits = _limits(args, query_ids, corpus_ids)
+    positive_scores = _optional(read_npy, args.positive_scores)
+    # Packing is the first long work: every file has been read and every text parsed before it.
     corpus = Corpus(
         embeddings,
         metric=args.metric,
         ids=corpus_ids,
         groups=_optional(_read_groups, args.corpus_groups),
-        num_threads=args.threads,
+        num_threads=args.num_threads,
     )
     with _progress(enabled=not args.no_progress) as progress:
         negatives = mine(
             queries,
             corpus,
-            _read_lists(args.positives, query_ids, corpus_ids, args),
+            positives,
             num_negatives=args.num_negatives,
-            strategy=args.strategy,
-            range_min=args.range_min,
-            range_max=args.range_max,
-            range_mode=args.range_mode,
-            max_score=_number_or_vector(args.max_score, "--max-score"),
-            min_score=_number_or_vector(args.min_score, "--min-score"),
-            absolute_margin=args.absolute_margin,
-            relative_margin=args.relative_margin,
-            margin_reference=args.margin_reference,
-            positive_scores=_optional(read_npy, args.positive_scores),
-            exclude=_read_lists(args.exclude, query_ids, corpus_ids, args),
-            exclude_self=args.exclude_self,
-            exclude_duplicates=args.exclude_duplicates,
-            query_groups=_optional(_read_groups, args.query_groups),
-            within_groups=args.within_groups,
-            query_ids=_self_rows(query_ids, corpus_ids) if args.exclude_self else None,
+            strategy=strategy,
+            limits=limits,
+            positive_scores=positive_scores,
             precision=args.precision,
             # Shortage is an outcome with an exit code of its own here, not bad input.
             on_shortage="pad" if args.on_shortage == "error" else args.on_shortage,
             seed=args.seed,
             epoch=args.epoch,
-            num_threads=args.threads,
+            num_threads=args.num_threads,
             progress=progress,
         )
     return _finish(args, negatives, output_format, query_ids, max_shortage)
+
+
+def _limits(
+    args: argparse.Namespace, query_ids: list[str] | None, corpus_ids: list[str] | None
+) -> Limits:
+    limits = Limits(
+        range_min=args.range_min,
+        range_max=args.range_max,
+        range_mode=args.range_mode,
+        max_score=_number_or_vector(args.max_score, "--max-score"),
+        min_score=_number_or_vector(args.min_score, "--min-score"),
+        absolute_margin=args.absolute_margin,
+        relative_margin=args.relative_margin,
+        margin_reference=args.margin_reference,
+        exclude=_read_lists(args.exclude, query_ids, corpus_ids, args),
+        exclude_duplicates=args.exclude_duplicates,
+        query_groups=_optional(_read_groups, args.query_groups),
+        within_groups=args.within_groups,
+    )
+    if not args.exclude_self:
+        return limits
+    self_rows = _self_rows(query_ids, corpus_ids)
+    if self_rows is None:
+        return limits.merge(Limits(exclude_self=True))
+    # Not by query_ids: those stay row numbers, by which draws are made and loaders look up.
+    return limits.merge(Limits(exclude=self_rows))
 
 
 def _finish(
@@ -331,17 +351,17 @@ def _progress(*, enabled: bool) -> Iterator[Callable[[float], object] | None]:
     if not (enabled and sys.stderr.isatty()):
         yield None
         return
+    shown = bar(keep=False) if find_spec("tqdm") else _line()
+    with shown as report:
+        yield report
+
+
+@contextmanager
+def _line() -> Iterator[Callable[[float], object]]:
     try:
-        from tqdm import tqdm
-    except ImportError:
-        try:
-            yield lambda done: print(f"\rmining: {done:4.0%}", end="", file=sys.stderr, flush=True)
-        finally:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
-    else:
-        layout = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
-        with tqdm(total=1.0, desc="mining", bar_format=layout, leave=False) as bar:
-            yield lambda done: bar.update(done - bar.n)
+        yield lambda done: print(f"\rmining: {done:4.0%}", end="", file=sys.stderr, flush=True)
+    finally:
+        print("\r\033[K", end="", file=sys.stderr, flush=True)
 
 
 # --- nearmiss demo, nearmiss info -----------------------------------------------------------------
@@ -354,14 +374,14 @@ def _add_demo(commands: argparse._SubParsersAction[_Parser]) -> None:
         description="Mine scikit-learn's handwritten digits, check, time, and draw a picture.",
     )
     parser.add_argument("-o", "--output", type=Path, default=Path("nearmiss-demo.png"))
-    parser.add_argument("--threads", type=int, metavar="N")
+    parser.add_argument("--num-threads", type=int, metavar="N")
     parser.set_defaults(run=_run_demo)
 
 
 def _run_demo(args: argparse.Namespace) -> int:
     from nearmiss import demo  # needs matplotlib and scikit-learn
 
-    agree = demo.run(args.output, num_threads=args.threads)
+    agree = demo.run(args.output, num_threads=args.num_threads)
     return DONE if agree else 1
 
 

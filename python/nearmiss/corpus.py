@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from typing import Any, Literal, TypeAlias
 
@@ -87,6 +88,7 @@ class Corpus:
         codes = None if self._groups is None else self._groups.codes
         self._core = _core.Corpus(matrix.rows, matrix.element_type, metric, codes, threads)
         self._matrix = matrix
+        self._update_lock = threading.Lock()
 
     def update(
         self, rows: npt.ArrayLike, embeddings: npt.ArrayLike, *, num_threads: int | None = None
@@ -94,7 +96,8 @@ class Corpus:
         """Replace the vectors of some rows; ids and groups stay.
 
         The array the corpus was made from is never written: the first update copies it, and
-        later ones change the copy in place. On error nothing has changed.
+        later ones change the copy in place. On error nothing has changed. Updates from several
+        threads take turns.
 
         Parameters
         ----------
@@ -116,10 +119,13 @@ class Corpus:
         threads = resolve_num_threads(num_threads)
         positions = as_integers(rows, "rows")
         matrix = as_matrix(embeddings, "embeddings")
-        self._check_update(positions, matrix)
-        new_rows = matrix.rows
-        if self._core.element_type == "float32":
-            new_rows = widen(matrix)
+        # Two first updates at a time would each start from the user's rows: one would be lost.
+        with self._update_lock:
+            self._check_update(positions, matrix)
+            self._replace_rows(positions, matrix, threads)
+
+    def _replace_rows(self, positions: npt.NDArray[np.int64], matrix: Matrix, threads: int) -> None:
+        new_rows = widen(matrix) if self._core.element_type == "float32" else matrix.rows
         if self._matrix.owned:
             self._core.update(positions, new_rows, self._core.element_type, threads)
             return

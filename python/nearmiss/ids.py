@@ -108,11 +108,20 @@ class ReferencedIds:
         return cls(rows, ids[rows])
 
     def lookup(self, indices: Int64) -> Labels:
-        """Return the ids of ``indices`` in the same shape; -1 becomes -1, or None for strings."""
+        """Return the ids of ``indices`` in the same shape; -1 becomes -1, or None for strings.
+
+        Raises KeyError for a row that the table does not mention.
+        """
         missing: int | None = -1 if self.values.dtype == np.int64 else None
         found = np.full(indices.shape, missing, dtype=self.values.dtype)
         filled = indices >= 0
-        found[filled] = self.values[np.searchsorted(self.rows, indices[filled])]
+        wanted = indices[filled]
+        places = np.searchsorted(self.rows, wanted)
+        known = places < len(self.rows)
+        known[known] = self.rows[places[known]] == wanted[known]
+        if not known.all():
+            raise KeyError(f"ids: the table holds no id of corpus row {wanted[~known][0]}")
+        found[filled] = self.values[places]
         return found
 
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:

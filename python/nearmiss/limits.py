@@ -25,13 +25,16 @@ RangeMode: TypeAlias = Literal["filtered", "raw"]
 MarginReference: TypeAlias = Literal["min", "max", "mean"]
 PerQuery: TypeAlias = "float | npt.ArrayLike | None"
 
+LAST_RANK = 2**63 - 1
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Limits:
     """Who may be a negative. The keywords of `mine` of the same names build one.
 
     Scores are cosine similarities, inner products or, under ``"l2"``, negative squared
-    distances: higher is always closer. All score limits keep equality.
+    distances: higher is always closer. All score limits keep equality. Two objects that set the
+    same are equal; they are not hashable, as they may hold arrays.
 
     Parameters
     ----------
@@ -89,9 +92,9 @@ class Limits:
     within_groups: bool = False
 
     def __post_init__(self) -> None:
-        self._set("range_min", check_integer(self.range_min, "range_min", 0))
+        self._set("range_min", check_integer(self.range_min, "range_min", 0, LAST_RANK))
         if self.range_max is not None:
-            self._set("range_max", check_integer(self.range_max, "range_max", 1))
+            self._set("range_max", check_integer(self.range_max, "range_max", 1, LAST_RANK))
         check_choice(self.range_mode, "range_mode", ("filtered", "raw"))
         check_choice(self.margin_reference, "margin_reference", ("min", "max", "mean"))
         for name in ("absolute_margin", "relative_margin"):

@@ -192,7 +192,7 @@ def mine(
     Raises
     ------
     ValueError, TypeError
-        For arguments that cannot be used or contradict each other, before any work; the message
+        For arguments that cannot be used or contradict each other, before any search; the message
         names argument, row and expectation.
     ImportError
         If ``progress=True`` and tqdm is not installed.

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -26,7 +25,7 @@ _ARRAYS = ("indices", "scores", "counts", "positive_scores", "query_indices", "q
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Negatives:
-    """Mined negatives: a row for each query, best first. Unpacks as ``indices, scores``.
+    """Mined negatives: a row for each query, best first.
 
     Made by `mine` and `mine_candidates`, or read by `load`.
 
@@ -58,9 +57,6 @@ class Negatives:
     tally: Tally
     positives: Lists | None = None
     referenced_ids: ReferencedIds | None = None
-
-    def __iter__(self) -> Iterator[npt.NDArray[Any]]:
-        return iter((self.indices, self.scores))
 
     def __repr__(self) -> str:
         short = self.tally.short_queries
@@ -109,9 +105,10 @@ class Negatives:
         Returns
         -------
         Negatives
-            A table of n columns, still best first.
+            A table of n columns, still best first. Its `stats` tell the scores of what was
+            drawn; their counts are those of the search that made the source table.
         """
-        n = check_integer(n, "n", 1)
+        n = check_integer(n, "n", 1, 2**31 - 1)
         epoch = check_integer(epoch, "epoch", 0, _LARGEST)
         seed = check_integer(self.params["seed"] if seed is None else seed, "seed", 0, _LARGEST)
         table = self if rows is None else self._take(_check_rows(rows, len(self.counts)))

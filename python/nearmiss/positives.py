@@ -16,8 +16,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nearmiss import qrels as _qrels
 from nearmiss.arrays import Int64, as_integers, check_choice, check_integer, integers_to_int64
+from nearmiss.formats import qrels as _qrels
 from nearmiss.ids import rows_by_text
 
 _FORMS = (

@@ -24,7 +24,7 @@ def reporting(progress: Progress) -> Iterator[Callable[[float], object] | None]:
     if progress is None or progress is False:
         yield None
     elif progress is True:
-        with _bar() as report:
+        with bar() as report:
             yield report
     elif callable(progress):
         yield progress
@@ -34,12 +34,13 @@ def reporting(progress: Progress) -> Iterator[Callable[[float], object] | None]:
 
 
 @contextmanager
-def _bar() -> Iterator[Callable[[float], object]]:
+def bar(*, keep: bool = True) -> Iterator[Callable[[float], object]]:
+    """Show tqdm's bar, and at the end ``keep`` it or wipe it away; ImportError without tqdm."""
     try:
         from tqdm.auto import tqdm
     except ImportError as error:
         raise ImportError("progress=True needs tqdm: pip install 'nearmiss[demo]'") from error
-    bar_format = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
-    with tqdm(total=1.0, desc="Mining", bar_format=bar_format) as bar:
-        yield lambda fraction: bar.update(fraction - bar.n)
-        bar.update(1.0 - bar.n)
+    layout = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
+    with tqdm(total=1.0, desc="mining", bar_format=layout, leave=keep) as shown:
+        yield lambda fraction: shown.update(fraction - shown.n)
+        shown.update(1.0 - shown.n)

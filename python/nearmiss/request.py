@@ -26,12 +26,13 @@ from nearmiss.arrays import (
 )
 from nearmiss.corpus import Corpus, as_corpus_matrix, check_metric
 from nearmiss.groups import CorpusGroups
-from nearmiss.limits import Limits
+from nearmiss.limits import LAST_RANK, Limits
 from nearmiss.positives import Lists, to_lists
 from nearmiss.rounding import without_negative_zeros
 from nearmiss.strategies.base import Plan, Strategy, resolve
 
 _LARGEST = 2**64 - 1
+_MOST_NEGATIVES = 2**31 - 1  # per query
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,13 @@ class Request:
         candidates: bool = False,
     ) -> Request:
         """Check what is asked for; ``candidates`` says that queries bring lists of their own."""
-        num_negatives = check_integer(num_negatives, "num_negatives", 1)
+        num_negatives = check_integer(num_negatives, "num_negatives", 1, _MOST_NEGATIVES)
         chosen = resolve(strategy)
         limits = limits.merge(chosen.limits())
         make_plan = chosen.plan_candidates if candidates else chosen.plan
         plan = make_plan(limits, num_negatives)
+        if plan.range_max is not None:
+            check_integer(plan.range_max, "range_max", 1, LAST_RANK)
         if plan.range_max is not None and num_negatives > plan.range_max - plan.range_min:
             raise ValueError(
                 f"num_negatives: {num_negatives} do not fit in the rank window "

@@ -13,10 +13,7 @@ from nearmiss.ids import Labels, ReferencedIds
 from nearmiss.negatives import Negatives, keep_full
 from nearmiss.report.statistics import Tally
 from nearmiss.request import Groups, Queries, Request
-from nearmiss.runtime import __version__
-
-# The layout of random draws; see the core's random.hpp. Another layout gets another number.
-RNG_SCHEME = 1
+from nearmiss.runtime import RNG_SCHEME, __version__
 
 
 def wrap(
@@ -43,6 +40,7 @@ def wrap(
         request.limits,
         num_negatives=request.num_negatives,
         pairs=pairs,
+        all_scored=request.plan.law != "uniform",
     )
     negatives = Negatives(
         indices=result["indices"],

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 from nearmiss import _core
@@ -11,6 +10,9 @@ from nearmiss.arrays import check_integer
 
 # Written by the build from pyproject.toml, the one place that states it.
 __version__: str = _core.build_info()["version"]
+
+# The layout of random draws. Another layout gets another number.
+RNG_SCHEME = int(_core.build_info()["rng_scheme"])
 
 _MOST_THREADS = 1024
 
@@ -29,7 +31,7 @@ def build_info() -> dict[str, str]:
 
 
 def resolve_num_threads(num_threads: int | None) -> int:
-    """Return the thread count for the core; 0 stands for the core's own default.
+    """Return the number of threads a call may use.
 
     In order: the argument; one thread inside a DataLoader worker of torch (its siblings use the
     other cores, and inherit the environment of the main process); ``NEARMISS_NUM_THREADS``; what
@@ -38,23 +40,14 @@ def resolve_num_threads(num_threads: int | None) -> int:
     Raises
     ------
     ValueError
-        If the argument or ``NEARMISS_NUM_THREADS`` is not between 1 and 1024.
+        If the argument is not between 1 and 1024, or ``NEARMISS_NUM_THREADS`` is no positive
+        integer.
     """
     if num_threads is not None:
         return check_integer(num_threads, "num_threads", 1, _MOST_THREADS)
     if _in_dataloader_worker():
         return 1
-    text = os.environ.get("NEARMISS_NUM_THREADS", "").strip()
-    if text:
-        _check_environment(text)
-    return 0
-
-
-def _check_environment(text: str) -> None:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= _MOST_THREADS):
-        raise ValueError(
-            f"NEARMISS_NUM_THREADS: must be an integer from 1 to {_MOST_THREADS}, got {text!r}"
-        )
+    return min(_core.default_num_threads(), _MOST_THREADS)
 
 
 def _in_dataloader_worker() -> bool:

@@ -75,7 +75,10 @@ def test_short_rows_are_padded():
     assert (rows[2:] >= 0).all()
 
 
-@pytest.mark.parametrize(("workers", "context"), [(1, "fork"), (2, "fork"), (2, "spawn")])
+@pytest.mark.parametrize(
+    ("workers", "context"),
+    [(1, "fork"), (2, "fork"), pytest.param(2, "spawn", marks=pytest.mark.slow)],
+)
 def test_workers_change_nothing(path, workers, context):
     """Any number of workers, however started, any batch size and order: the same draws."""
     collate = nm.loaders.HardNegativeCollator(path, num_negatives=3, seed=3)

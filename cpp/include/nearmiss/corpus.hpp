@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <memory>
 #include <span>
-#include <string>
 
 #include "nearmiss/runtime.hpp"
 #include "nearmiss/views.hpp"
@@ -18,6 +17,7 @@ enum class Metric : std::uint8_t { cosine, ip, l2 };
 struct PackedCorpus;  // src/packed_corpus.hpp
 
 // Thread-safety: any number of searches may run at once; update() waits for them and excludes them.
+// A process forked while another thread is inside a search must not call update() in the child.
 class Corpus {
   public:
     // Packs `rows`, which must stay alive and unchanged as long as the corpus. `groups`: empty, or
@@ -46,7 +46,7 @@ class Corpus {
     // Bytes held beyond the caller's rows.
     [[nodiscard]] std::size_t nbytes() const noexcept;
 
-    [[nodiscard]] PackedCorpus& packed() const noexcept { return *packed_; }
+    [[nodiscard]] const PackedCorpus& packed() const noexcept { return *packed_; }
 
   private:
     std::unique_ptr<PackedCorpus> packed_;

@@ -32,7 +32,8 @@ struct Choice {
 
 // Why a (query, row) pair was ruled out. A pair ruled out for several reasons counts under each of
 // the first five; max_score counts pairs above the query's score ceiling that nothing else rules
-// out (under raw_ranks: those inside the window).
+// out (under raw_ranks: those inside the window; under Law::uniform it
+// is not counted and stays 0).
 enum class Cause : std::uint8_t { positive, duplicate, exclude, self, group, max_score };
 inline constexpr std::size_t kNumCauses = 6;
 

@@ -28,7 +28,7 @@ struct Execution {
 // affinity mask and the cgroup's CPU quota allow, at least 1.
 [[nodiscard]] std::size_t default_num_threads();
 
-// The SIMD targets this machine can run, best first. Never empty.
+// The SIMD targets this machine can run, best first.
 [[nodiscard]] std::vector<std::string> simd_targets();
 
 // The target in use: the best one, or the one NEARMISS_SIMD names (InvalidArgument if it cannot

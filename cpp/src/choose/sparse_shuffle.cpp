@@ -11,9 +11,9 @@ constexpr std::size_t kFirstSlots = 32;
 
 }  // namespace
 
-SparseShuffle::SparseShuffle(std::uint64_t size, const RandomStream& stream, std::uint64_t query_id)
+SparseShuffle::SparseShuffle(std::uint64_t size, DrawSequence& draws)
     : size_(size),
-      draws_(stream, query_id),
+      draws_(draws),
       moved_(kFirstSlots, Moved{kEmpty, 0}) {}
 
 SparseShuffle::Moved& SparseShuffle::slot(std::uint64_t place) noexcept {

@@ -70,6 +70,13 @@ class Complement {
     std::vector<std::size_t> excluded_;  // numbered as if the gap were not there
 };
 
+// Compares rows with groups.
+struct GroupOrder {
+    std::span<const std::int64_t> groups;
+    bool operator()(std::uint32_t row, std::int64_t group) const { return groups[row] < group; }
+    bool operator()(std::int64_t group, std::uint32_t row) const { return group < groups[row]; }
+};
+
 }  // namespace
 
 UniformOrder::UniformOrder(const AdmissionRules& rules) : rules_(rules) {
@@ -86,28 +93,71 @@ UniformOrder::UniformOrder(const AdmissionRules& rules) : rules_(rules) {
 
 std::pair<std::size_t, std::size_t> UniformOrder::group(std::int64_t group) const noexcept {
     if (group < 0) return {rules_.num_rows, rules_.num_rows};
-    const auto before = [&](std::int64_t g) {
-        return static_cast<std::size_t>(
-            std::partition_point(row_at_.begin(),
-                                 row_at_.end(),
-                                 [&](auto row) { return rules_.corpus_groups[row] < g; }) -
-            row_at_.begin());
-    };
-    return {before(group), before(group + 1)};
+    const auto places =
+        std::equal_range(row_at_.begin(), row_at_.end(), group, GroupOrder{rules_.corpus_groups});
+    return {static_cast<std::size_t>(places.first - row_at_.begin()),
+            static_cast<std::size_t>(places.second - row_at_.begin())};
 }
+
+namespace {
+
+// After so many draws that score limits turned away, looking at every row is cheaper than going on.
+constexpr std::size_t kPatience = 4096;
+constexpr std::size_t kRowsPerLook = 1024;
+
+// The rows left for a query that all limits admit, `chosen` apart.
+std::vector<Key> admissible_rows(const UniformDraw& draw,
+                                 const Complement& complement,
+                                 std::span<const Key> chosen,
+                                 ExactScorer& scorer,
+                                 TaskContext& context) {
+    std::vector<Key> keys;
+    std::vector<std::uint32_t> rows;
+    std::vector<float> scores;
+    for (std::size_t first = 0; first < complement.size(); first += kRowsPerLook) {
+        rows.clear();
+        const std::size_t end = std::min(first + kRowsPerLook, complement.size());
+        for (std::size_t i = first; i < end; ++i) {
+            const std::uint32_t row = draw.order.row(complement.place(i));
+            if (!draw.admission.ruled_out(row)) rows.push_back(row);
+        }
+        scores.resize(rows.size());
+        scorer.score(draw.query, rows, scores.data());
+        for (std::size_t i = 0; i < rows.size(); ++i)
+            if (draw.interval.contains(scores[i])) keys.push_back(make_key(scores[i], rows[i]));
+        context.checkpoint();
+    }
+    std::erase_if(keys, [&](Key key) {
+        return std::find(chosen.begin(), chosen.end(), key) != chosen.end();
+    });
+    return keys;
+}
+
+}  // namespace
 
 std::vector<Key> choose_uniform(const UniformDraw& draw,
                                 ExactScorer& scorer,
                                 TaskContext& context) {
     const Complement complement(draw);
-    SparseShuffle shuffle(complement.size(), draw.stream, draw.query_id);
+    DrawSequence draws(draw.stream, draw.query_id);
+    SparseShuffle shuffle(complement.size(), draws);
     std::vector<Key> chosen;
-    while (chosen.size() < draw.count && !shuffle.exhausted()) {
+    std::size_t turned_away = 0;
+    while (chosen.size() < draw.count && !shuffle.exhausted() && turned_away < kPatience) {
         const std::uint32_t row = draw.order.row(complement.place(shuffle.next()));
-        context.checkpoint();
-        if (draw.admission.ruled_out(row)) continue;  // a duplicate of a positive
-        const float score = scorer.score(draw.query, row);
-        if (draw.interval.contains(score)) chosen.push_back(make_key(score, row));
+        const bool duplicate = draw.admission.ruled_out(row);
+        const float score = duplicate ? 0 : scorer.score(draw.query, row);
+        if (!duplicate && draw.interval.contains(score))
+            chosen.push_back(make_key(score, row));
+        else
+            ++turned_away;
+    }
+    context.checkpoint();
+    if (chosen.size() < draw.count && !shuffle.exhausted()) {
+        // Given what was drawn, all admissible rows not yet chosen are still equally likely.
+        const std::vector<Key> left = admissible_rows(draw, complement, chosen, scorer, context);
+        SparseShuffle rest(left.size(), draws);
+        while (chosen.size() < draw.count && !rest.exhausted()) chosen.push_back(left[rest.next()]);
     }
     std::sort(chosen.begin(), chosen.end(), std::greater<>());
     return chosen;

@@ -8,13 +8,12 @@
 namespace nearmiss {
 namespace {
 
-// About twice the pool: larger means staler thresholds, hence more rows to look at; smaller means
-// more selections.
 constexpr std::size_t kSmallestSlack = 32;
 
 }  // namespace
 
 std::size_t Reservoirs::capacity_for(std::size_t pool_size) noexcept {
+    // More room means staler thresholds, hence more rows to look at; less means more selections.
     return pool_size + std::max(2 * pool_size, kSmallestSlack) + kernels::kPanelRows;
 }
 
@@ -101,6 +100,7 @@ void Reservoirs::rescore(std::size_t i, ExactScorer& scorer) {
     rows_.resize(screened);
     scores_.resize(screened);
     for (std::size_t j = 0; j < screened; ++j) rows_[j] = row_of(end[j]);
+    std::sort(end, end + screened, [](Key a, Key b) { return row_of(a) < row_of(b); });
     scorer.score(block_->exact(i), rows_, scores_.data());
     const ScoreInterval& interval = block_->interval(i);
     for (std::size_t j = 0; j < screened; ++j) {

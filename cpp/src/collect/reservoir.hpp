@@ -47,11 +47,11 @@ class Reservoirs {
     void begin_sample(std::size_t rank) noexcept { rank_ = rank; }
     void end_sample();
 
-    // The pool of query i, exact, best first; valid until the next reset. `above`: rows counted by
-    // count_above, plus those found above the ceiling when rescored.
+    // The pool of query i, exact, best first; valid until the next reset.
     [[nodiscard]] std::span<const Key> finish(std::size_t i, ExactScorer& scorer);
     // After finish: false if a guessed threshold may have kept rows out of the pool.
     [[nodiscard]] bool complete(std::size_t i) const noexcept;
+    // After finish: admissible rows above the ceiling, those found when rescoring included.
     [[nodiscard]] std::int64_t above(std::size_t i) const noexcept { return above_[i]; }
 
   private:

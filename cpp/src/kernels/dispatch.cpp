@@ -47,6 +47,7 @@ const KernelTable& find(const std::string& name, const std::string& source) {
 const KernelTable& first_choice() {
     const char* forced = std::getenv("NEARMISS_SIMD");
     if (forced != nullptr && *forced != '\0') return find(forced, "NEARMISS_SIMD");
+    require(!runnable().empty(), "no SIMD target of this build can run here");
     return *runnable().front();
 }
 

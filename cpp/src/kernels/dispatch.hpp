@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Chooses the kernels. A call reads active() once and passes the table on.
+// Chooses the kernels. Read once per step of a call, never per row; any mixture gives the same
+// bits.
 #pragma once
 
 #include "kernels/kernels.hpp"

@@ -7,10 +7,11 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
+
+from nearmiss.arrays import check_choice
 
 if TYPE_CHECKING:
     from nearmiss.negatives import Negatives
@@ -70,12 +71,7 @@ def available() -> dict[str, Format]:
 
 def get(name: str) -> Format:
     """Return the format of this name; ValueError with the closest name if there is none."""
-    if name not in _registry:
-        close = get_close_matches(name.lower(), _registry, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        known = ", ".join(repr(known) for known in sorted(_registry))
-        raise ValueError(f"format: unknown name {name!r}{hint} (known: {known})")
-    return _registry[name]
+    return _registry[check_choice(name, "format", sorted(_registry))]
 
 
 def for_path(path: str | os.PathLike[str]) -> Format | None:

@@ -29,8 +29,8 @@ class HardNegativeCollator:
     ----------
     negatives_or_path : Negatives or path
         The table, or the file `Negatives.save` wrote. Give a path when the DataLoader has
-        workers: the collator then carries the path, and every worker maps the file on its first
-        batch, so that all share one copy in memory.
+        workers, so that all share one copy in memory: forked workers inherit the mapping, and
+        spawned ones get the path and map the file on their first batch.
     dataset : sequence, optional
         Where negatives are looked up by corpus row. If given, the batch also holds the items
         ``dataset[row]`` of all its negatives (without the padding), row by row and collated with

@@ -40,7 +40,11 @@ class Tally:
     pairs : int
         (query, row) pairs looked at: queries times corpus rows, or the candidates given.
     skipped : dict
-        By cause, how many of these pairs were ruled out.
+        By cause, how many of these pairs were ruled out. A pair ruled out for several reasons
+        counts under each of them; ``max_score`` and the margins count only pairs that nothing
+        else rules out, each under the strictest of the three. They are None where they were in
+        force but not counted: draws from the whole corpus do not score every row. ``min_score``
+        never costs a negative and has no count.
     shortage : dict
         Number of missing negatives -> number of queries that miss so many; short ones only.
     """
@@ -50,7 +54,7 @@ class Tally:
     returned: int
     queries_without_positives: int
     pairs: int
-    skipped: dict[str, int]
+    skipped: dict[str, int | None]
     shortage: dict[int, int]
 
     @classmethod
@@ -63,17 +67,27 @@ class Tally:
         *,
         num_negatives: int,
         pairs: int,
+        all_scored: bool = True,
     ) -> Tally:
-        """Count the result of a search; ``skipped`` is (n, 6), the core's causes."""
+        """Count the result of a search; ``skipped`` is (n, 6), the core's causes.
+
+        ``all_scored`` says whether the core scored every row, and so counted those above the
+        ceiling.
+        """
         missing, queries = np.unique(num_negatives - counts, return_counts=True)
         by_cause = dict(zip(_CAUSES, skipped[:, :5].sum(axis=0).tolist(), strict=True))
+        by_ceiling: dict[str, int | None] = dict.fromkeys(_CEILINGS)
+        if all_scored:
+            by_ceiling |= _split_ceiling(skipped[:, 5], positive_scores, limits)
+        else:
+            by_ceiling |= {name: 0 for name in _CEILINGS if getattr(limits, name) is None}
         return cls(
             queries=len(counts),
             requested=len(counts) * num_negatives,
             returned=int(counts.sum()),
             queries_without_positives=int(np.isnan(positive_scores).sum()),
             pairs=pairs,
-            skipped=by_cause | _split_ceiling(skipped[:, 5], positive_scores, limits),
+            skipped=by_cause | by_ceiling,
             shortage={int(n): int(q) for n, q in zip(missing, queries, strict=True) if n > 0},
         )
 
@@ -117,6 +131,11 @@ class Statistics(Mapping[str, Any]):
     {missing: queries}, ``short_queries``), and ``scores``: for ``positive`` (one per query),
     ``negative`` and ``difference`` (positive minus negative, for each negative) their count,
     mean, median, std, min, quartiles and max; None where there are none.
+
+    In ``skipped`` a pair ruled out for several reasons counts under each of them; ``max_score``
+    and the margins count only pairs that nothing else rules out, and are None where they were
+    in force but not counted (draws from the whole corpus do not score every row). ``min_score``
+    never costs a negative and has no count.
 
     The scores are those of the rows of the table; the counts are those of the search, so queries
     that ``on_shortage="drop"`` left out are in them.
@@ -169,10 +188,12 @@ class Statistics(Mapping[str, Any]):
         }
         lines = []
         for cause, count in self["skipped"].items():
-            if count:
-                limit = self._params.get("limits", {}).get(cause)
-                shown = f" of {limit:g}" if isinstance(limit, (int, float)) else ""
-                label = labels.get(cause, f"rows above the {cause}{shown}")
+            limit = self._params.get("limits", {}).get(cause)
+            shown = f" of {limit:g}" if isinstance(limit, (int, float)) else ""
+            label = labels.get(cause, f"rows above the {cause}{shown}")
+            if count is None:
+                lines.append(f"Skipped pairs, not counted: {label}")
+            elif count:
                 lines.append(f"Skipped {count:,} pairs ({_percent(count, self['pairs'])}): {label}")
         if self["queries_without_positives"]:
             share = _percent(self["queries_without_positives"], self["queries"])
@@ -203,7 +224,7 @@ class Statistics(Mapping[str, Any]):
             hints.append("a larger range_max")
         if limits.get("range_min"):
             hints.append("a smaller range_min")
-        for name in sorted(_CEILINGS, key=lambda name: -skipped[name]):
+        for name in sorted(_CEILINGS, key=lambda name: -(skipped[name] or 0)):
             if skipped[name]:
                 hints.append("a higher max_score" if name == "max_score" else f"a smaller {name}")
         if "min_score" in limits:

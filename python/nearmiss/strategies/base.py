@@ -9,10 +9,10 @@ extra limits. Its text form, ``name`` or ``name:key=value,key=value``, is the sa
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from difflib import get_close_matches
 from types import NoneType
 from typing import Any, ClassVar, NamedTuple, TypeVar, get_args, get_type_hints
 
+from nearmiss.arrays import check_choice
 from nearmiss.limits import Limits
 
 
@@ -98,12 +98,7 @@ def parse(text: str) -> Strategy:
         parameter, or a value that does not fit.
     """
     name, _, rest = text.strip().partition(":")
-    name = name.strip()
-    if name not in _registry:
-        close = get_close_matches(name.lower(), _registry, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        known = ", ".join(repr(known) for known in sorted(_registry))
-        raise ValueError(f"strategy: unknown name {name!r}{hint} (known: {known})")
+    name = check_choice(name.strip(), "strategy", sorted(_registry))
     cls = _registry[name]
     values: dict[str, Any] = {}
     for item in filter(str.strip, rest.split(",")):

@@ -29,7 +29,7 @@ constexpr nearmiss::kernels::KernelTable::PerType kernels_of_type = {
 namespace nearmiss::kernels {
 
 extern const KernelTable NEARMISS_TABLE_NAME(NEARMISS_TARGET);
-constexpr KernelTable NEARMISS_TABLE_NAME(NEARMISS_TARGET) = {
+constinit const KernelTable NEARMISS_TABLE_NAME(NEARMISS_TARGET) = {
     NEARMISS_TARGET_STRING(NEARMISS_TARGET),
     &screen,
     {

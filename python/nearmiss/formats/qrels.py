@@ -12,6 +12,7 @@ import numpy as np
 
 from nearmiss.arrays import Int64, check_number
 
+_LARGEST_ROW = 2**63 - 1
 _HEADERS = {"query-id", "query_id", "queryid", "qid", "query", "topic", "topic_id"}
 # Columns of query, document and relevance by the number of columns of a file.
 _COLUMNS: dict[int, tuple[int, int, int | None]] = {
@@ -60,6 +61,13 @@ def _read_mapping(qrels: Mapping[Any, Any]) -> Iterator[tuple[Judgement, float]]
 
 
 def _read_file(path: str | os.PathLike[str]) -> Iterator[tuple[Judgement, float]]:
+    try:
+        yield from _read_lines(path)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{os.fspath(path)}: not UTF-8 text ({error.reason})") from error
+
+
+def _read_lines(path: str | os.PathLike[str]) -> Iterator[tuple[Judgement, float]]:
     with open(path, encoding="utf-8-sig") as lines:
         columns = 0
         for number, line in enumerate(lines, start=1):
@@ -109,13 +117,16 @@ def look_up(
     *,
     ignore_unknown: bool,
 ) -> tuple[Int64, Int64]:
-    """Return the rows of queries and documents; None maps each number to itself."""
+    """Return the rows of queries and documents; None maps each number to itself.
+
+    Raises ValueError for an unknown id, naming its place, and for numbers beyond int64.
+    """
     queries: list[int] = []
     documents: list[int] = []
     unknown: list[tuple[Judgement, str]] = []
     for judgement in judgements:
-        query = _row(judgement.query, query_rows)
-        document = _row(judgement.document, corpus_rows)
+        query = _row(judgement.query, query_rows, judgement.where)
+        document = _row(judgement.document, corpus_rows, judgement.where)
         if query is None:
             unknown.append((judgement, f"query {judgement.query!r} is not in query_ids"))
         elif document is None:
@@ -128,10 +139,17 @@ def look_up(
     return np.array(queries, dtype=np.int64), np.array(documents, dtype=np.int64)
 
 
-def _row(text: str, rows: dict[str, int] | None) -> int | None:
+def _row(text: str, rows: dict[str, int] | None, where: str) -> int | None:
     if rows is not None:
         return rows.get(text)
-    return int(text) if text.isascii() and text.isdigit() else None
+    if not (text.isascii() and text.isdigit()):
+        return None
+    digits = text.lstrip("0") or "0"
+    # The length first: Python refuses to convert thousands of digits.
+    if len(digits) > 19 or int(digits) > _LARGEST_ROW:
+        shown = text if len(text) <= 40 else f"{text[:40]}…"
+        raise ValueError(f"qrels: {where}: row number {shown} is beyond the range of int64")
+    return int(digits)
 
 
 def _raise_unknown(

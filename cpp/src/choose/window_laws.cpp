@@ -29,4 +29,14 @@ std::span<const Key> choose_random(std::span<Key> window,
     return window;
 }
 
+std::span<const Key> choose_from_window(std::span<Key> window,
+                                        const Choice& choice,
+                                        const RandomStream& noise,
+                                        std::size_t query) {
+    const std::size_t count = std::min(choice.num_negatives, window.size());
+    if (choice.law == Law::random)
+        return choose_random(window, count, noise, query_id(choice, query));
+    return window.first(count);
+}
+
 }  // namespace nearmiss
