@@ -45,7 +45,49 @@ void order_by_group(PackedCorpus& corpus) {
         corpus.position_of_row[corpus.row_of_position[p]] = static_cast<std::uint32_t>(p);
 }
 
-void pack_panel(PackedCorpus& corpus, const KernelTable& kernel, std::size_t panel) {
+// The strongest elements first, judged by some of the rows. Any order is right; a good one makes
+// the rest of a row after early_depth small.
+std::vector<std::uint32_t> choose_places(const PackedCorpus& corpus, const KernelTable& kernel) {
+    constexpr std::size_t kJudged = 1024;
+    const std::size_t dim = corpus.rows.cols;
+    const auto& typed = kernel.of_type[static_cast<std::size_t>(corpus.rows.type)];
+    std::vector<float> elements(dim);
+    std::vector<double> energy(dim, 0.0);
+    const std::size_t stride = std::max<std::size_t>(1, corpus.num_rows() / kJudged);
+    for (std::size_t row = 0; row < corpus.num_rows(); row += stride) {
+        typed.to_float(corpus.rows.row(row), dim, elements.data());
+        for (std::size_t i = 0; i < dim; ++i) {
+            const double element = static_cast<double>(elements[i]);
+            if (std::isfinite(element)) energy[i] += element * element;  // others raise later
+        }
+    }
+    std::vector<std::uint32_t> order(dim);
+    std::iota(order.begin(), order.end(), 0u);
+    std::stable_sort(
+        order.begin(), order.end(), [&](auto a, auto b) { return energy[a] > energy[b]; });
+    std::vector<std::uint32_t> places(dim);
+    for (std::size_t place = 0; place < dim; ++place)
+        places[order[place]] = static_cast<std::uint32_t>(place + corpus.depth - dim);
+    return places;
+}
+
+// The largest norm of what the rows of a packed panel have from early_depth on, never too small.
+double panel_rest_norm(const PackedCorpus& corpus, const float* panel) {
+    float sums[kPanelRows] = {};
+    for (std::size_t k = corpus.early_depth; k < corpus.depth; ++k)
+        for (std::size_t r = 0; r < kPanelRows; ++r)
+            sums[r] += panel[k * kPanelRows + r] * panel[k * kPanelRows + r];
+    const double largest = static_cast<double>(*std::max_element(sums, sums + kPanelRows));
+    const double steps = static_cast<double>(corpus.depth - corpus.early_depth);
+    return std::sqrt(largest * (1 + (steps + 2) * 0x1p-23) + steps * 0x1p-140);
+}
+
+// Returns the panel's rest norm. Packs by way of `scratch`, panel_size() floats: lines are filled
+// in no order that the memory behind a large corpus would like.
+double pack_panel(PackedCorpus& corpus,
+                  const KernelTable& kernel,
+                  std::size_t panel,
+                  AlignedBuffer<float>& scratch) {
     const auto& typed = kernel.of_type[static_cast<std::size_t>(corpus.rows.type)];
     const void* rows[kPanelRows] = {};
     double scales[kPanelRows] = {};
@@ -60,11 +102,14 @@ void pack_panel(PackedCorpus& corpus, const KernelTable& kernel, std::size_t pan
         scales[r] = corpus.metric == Metric::cosine ? 1.0 / norm : scale;
         l2_terms[r] = -0.5 * (norm * scale) * (norm * scale);
     }
-    float* out = corpus.panels.data() + panel * corpus.panel_size();
-    typed.interleave(rows, scales, kPanelRows, corpus.rows.cols, out);
-    if (corpus.metric != Metric::l2) return;
-    float* last = out + corpus.rows.cols * kPanelRows;
-    for (std::size_t r = 0; r < kPanelRows; ++r) last[r] = static_cast<float>(l2_terms[r]);
+    float* packed = scratch.data();
+    typed.interleave(rows, scales, kPanelRows, corpus.rows.cols, corpus.places.data(), packed);
+    if (corpus.metric == Metric::l2)
+        for (std::size_t r = 0; r < kPanelRows; ++r) packed[r] = static_cast<float>(l2_terms[r]);
+    std::memcpy(corpus.panels.data() + panel * corpus.panel_size(),
+                packed,
+                corpus.panel_size() * sizeof(float));
+    return panel_rest_norm(corpus, packed);
 }
 
 RowCheck check_for(const PackedCorpus& corpus) {
@@ -102,14 +147,17 @@ void pack_all(PackedCorpus& corpus, Norms norms, const Execution& execution) {
     const KernelTable& kernel = kernels::active();
     const std::size_t panels = corpus.num_panels();
     const std::size_t tasks = (panels + kPanelsPerTask - 1) / kPanelsPerTask;
+    std::vector<double> rest_norms(tasks, 0.0);
     run_parallel(tasks, tasks, execution, [&](std::size_t task, TaskContext& context) {
+        AlignedBuffer<float> scratch(corpus.panel_size());
         const std::size_t end = std::min(panels, (task + 1) * kPanelsPerTask);
         for (std::size_t p = task * kPanelsPerTask; p < end; ++p) {
             if (norms == Norms::measure) measure_panel(corpus, kernel, p);
-            pack_panel(corpus, kernel, p);
+            rest_norms[task] = std::max(rest_norms[task], pack_panel(corpus, kernel, p, scratch));
         }
         context.checkpoint(1);
     });
+    corpus.max_rest_norm = *std::max_element(rest_norms.begin(), rest_norms.end());
 }
 
 }  // namespace
@@ -132,6 +180,8 @@ Corpus::Corpus(MatrixView rows,
     corpus.groups.assign(groups.begin(), groups.end());
     if (!groups.empty()) order_by_group(corpus);
     corpus.root_norms = AlignedBuffer<double>(rows.rows);
+    corpus.early_depth = corpus.depth - corpus.depth / 8;
+    corpus.places = choose_places(corpus, kernels::active());
     corpus.panels = AlignedBuffer<float>(corpus.num_panels() * corpus.panel_size());
     pack_all(corpus, Norms::measure, execution);
     check_norms({corpus.root_norms.data(), rows.rows}, check_for(corpus));
@@ -165,6 +215,7 @@ void Corpus::update(std::span<const std::int64_t> positions,
     }
     std::sort(panels.begin(), panels.end());
     panels.erase(std::unique(panels.begin(), panels.end()), panels.end());
+    std::vector<double> rest_norms(panels.size());
     for (std::size_t i = 0; i < rows.rows; ++i) {
         const auto row = static_cast<std::size_t>(positions[i]);
         // The caller promises that this memory may be written.
@@ -185,7 +236,12 @@ void Corpus::update(std::span<const std::int64_t> positions,
     run_parallel(panels.size(),
                  panels.size(),
                  {execution.num_threads, {}},
-                 [&](std::size_t i, TaskContext&) { pack_panel(corpus, kernel, panels[i]); });
+                 [&](std::size_t i, TaskContext&) {
+                     AlignedBuffer<float> scratch(corpus.panel_size());
+                     rest_norms[i] = pack_panel(corpus, kernel, panels[i], scratch);
+                 });
+    for (const double norm : rest_norms)
+        corpus.max_rest_norm = std::max(corpus.max_rest_norm, norm);
 }
 
 std::shared_ptr<const DuplicateClasses> PackedCorpus::duplicate_classes(

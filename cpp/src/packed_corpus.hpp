@@ -21,12 +21,17 @@ struct PackedCorpus {
     MatrixView rows;
     Metric metric = Metric::cosine;
 
-    // Screening form: cosine: unit rows; otherwise rows * 2^-scale_exponent. Under l2 a last
+    // Screening form: cosine: unit rows; otherwise rows * 2^-scale_exponent. Under l2 one more
     // element, -|x|^2 / 2 in the same units, turns the distance into an inner product.
     std::size_t depth = 0;  // elements per packed row: dim, or dim + 1 under l2
+    // Elements are packed in an order that leaves the weakest for last: element i at places[i].
+    // Under l2 the added element comes first.
+    std::vector<std::uint32_t> places;
     AlignedBuffer<float> panels;
     int scale_exponent = 0;
-    double max_norm = 0;  // of the packed rows (without the l2 element), never too small
+    double max_norm = 0;          // of the packed rows (without the l2 element), never too small
+    std::size_t early_depth = 0;  // where the screening tile may give up
+    double max_rest_norm = 0;     // of what packed rows have from early_depth on, never too small
 
     AlignedBuffer<double> root_norms;  // by row: sqrt(D(x, x))
 

@@ -2,6 +2,7 @@
 #include "query_block.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 namespace nearmiss {
@@ -32,6 +33,8 @@ void QueryBlock::prepare(const Search& search, std::span<const std::uint32_t> qu
         if (search.rules != nullptr) admissions_.emplace_back(*search.rules, q);
     }
     pack_tiles(search, scales);
+    rests_.resize(size());
+    for (std::size_t i = 0; i < size(); ++i) rests_[i] = rest_of(search, i);
     set_thresholds();
 }
 
@@ -50,12 +53,28 @@ void QueryBlock::pack_tiles(const Search& search, std::span<const QueryScale> sc
             rows[i] = elements_.data() + (first + i) * dim_;
             multipliers[i] = scales[first + i].multiplier;
         }
-        float_kernels.interleave(rows, multipliers, kTileQueries, dim_, out);
+        float_kernels.interleave(
+            rows, multipliers, kTileQueries, dim_, search.corpus.places.data(), out);
         if (search.corpus.metric != Metric::l2) continue;
-        float* last = out + dim_ * kTileQueries;
         for (std::size_t i = 0; i < kTileQueries; ++i)
-            last[i] = i < used ? scales[first + i].l2_element : 0.0f;
+            out[i] = i < used ? scales[first + i].l2_element : 0.0f;
     }
+}
+
+double QueryBlock::rest_of(const Search& search, std::size_t i) const noexcept {
+    const PackedCorpus& corpus = search.corpus;
+    const float* tile = tiles_.data() + i / kTileQueries * corpus.depth * kTileQueries;
+    double sum = 0;
+    for (std::size_t k = corpus.early_depth; k < corpus.depth; ++k) {
+        const double element = static_cast<double>(tile[k * kTileQueries + i % kTileQueries]);
+        sum += element * element;
+    }
+    return std::sqrt(sum) * corpus.max_rest_norm * (1 + 0x1p-20);
+}
+
+void QueryBlock::raise_lower(std::size_t i, double threshold) noexcept {
+    lower_[i] = std::max(lower_[i], round_down(threshold));
+    early_[i] = round_down(static_cast<double>(lower_[i]) - rests_[i]);
 }
 
 float QueryBlock::initial_lower(std::size_t i) const noexcept {
@@ -68,12 +87,14 @@ float QueryBlock::initial_lower(std::size_t i) const noexcept {
 void QueryBlock::set_thresholds() {
     constexpr float kInfinity = std::numeric_limits<float>::infinity();
     lower_.assign(num_tiles() * kTileQueries, kInfinity);
+    early_.assign(num_tiles() * kTileQueries, kInfinity);
     upper_.assign(num_tiles() * kTileQueries, kInfinity);
     has_ceiling_ = false;
     for (std::size_t i = 0; i < size(); ++i) {
         const ScreenScale& scale = scales_[i];
         const ScoreInterval& interval = intervals_[i];
         lower_[i] = initial_lower(i);
+        early_[i] = round_down(static_cast<double>(lower_[i]) - rests_[i]);
         if (!interval.has_ceiling()) continue;
         upper_[i] = round_up(scale.screened(interval.ceiling) + scale.error);
         has_ceiling_ = true;

@@ -47,8 +47,11 @@ class QueryBlock {
 
     [[nodiscard]] const float* tiles() const noexcept { return tiles_.data(); }
     // Screening thresholds in screening units, num_tiles() x kTileQueries. Those of unused places
-    // never pass. lower only rises while a block is scanned, from initial_lower on.
-    [[nodiscard]] std::vector<float>& lower() noexcept { return lower_; }
+    // never pass. lower only rises while a block is scanned, from initial_lower on; early is lower
+    // less the most that elements from early_depth on can add.
+    [[nodiscard]] const float* lower() const noexcept { return lower_.data(); }
+    [[nodiscard]] const float* early() const noexcept { return early_.data(); }
+    void raise_lower(std::size_t i, double threshold) noexcept;
     [[nodiscard]] float initial_lower(std::size_t i) const noexcept;
     [[nodiscard]] const float* upper() const noexcept {
         return has_ceiling_ ? upper_.data() : nullptr;
@@ -67,6 +70,8 @@ class QueryBlock {
   private:
     void pack_tiles(const Search& search, std::span<const QueryScale> scales);
     void set_thresholds();
+    // The most that elements of query i from early_depth on add to a screened score.
+    [[nodiscard]] double rest_of(const Search& search, std::size_t i) const noexcept;
 
     std::size_t dim_ = 0;
     std::span<const std::uint32_t> queries_;
@@ -76,7 +81,9 @@ class QueryBlock {
     std::vector<ScreenScale> scales_;
     std::vector<ScoreInterval> intervals_;
     std::vector<Admission> admissions_;
+    std::vector<double> rests_;
     std::vector<float> lower_;
+    std::vector<float> early_;
     std::vector<float> upper_;
     bool has_ceiling_ = false;
 };

@@ -163,7 +163,9 @@ class Scan {
                                        corpus.depth,
                                        tiles.begin,
                                        tiles.end,
-                                       block_.lower().data(),
+                                       corpus.early_depth,
+                                       block_.early(),
+                                       block_.lower(),
                                        block_.upper()};
         const std::uint32_t count = search_.kernel.screen(task, hits_.data());
         for (std::uint32_t h = 0; h < count; ++h) collect(hits_[h], panel);

@@ -85,7 +85,9 @@ double worst_ratio(const Matrix& queries, const Matrix& rows, Metric metric) {
                                        packed.depth,
                                        0,
                                        block.num_tiles(),
-                                       block.lower().data(),
+                                       packed.early_depth,
+                                       block.early(),
+                                       block.lower(),
                                        nullptr};
         const std::uint32_t count = kernel.screen(task, hits.data());
         CHECK(count == block.num_tiles());  // the lowest threshold lets everything pass

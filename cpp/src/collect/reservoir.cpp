@@ -29,11 +29,6 @@ void Reservoirs::reset(QueryBlock& block, std::size_t pool_size) {
     guesses_.assign(block.size(), -std::numeric_limits<float>::infinity());
 }
 
-void Reservoirs::raise(std::size_t i, double threshold) {
-    float& lower = block_->lower()[i];
-    lower = std::max(lower, round_down(threshold));
-}
-
 void Reservoirs::tighten(std::size_t i, ExactScorer& scorer) {
     if (exact_[i] == 0) drop_screened(i);
     // Not worth another round for little room.
@@ -66,7 +61,7 @@ void Reservoirs::drop_screened(std::size_t i) {
     if (!kth) return;
     // Less twice the error, which is right for the k-th and enough for complete() to see that a
     // guess was right.
-    raise(i, *kth - 2 * block_->scale(i).error);
+    block_->raise_lower(i, *kth - 2 * block_->scale(i).error);
     const float lower = block_->lower()[i];
     Key* const begin = keys_.data() + i * capacity_;
     Key* const end = std::partition(
@@ -112,7 +107,7 @@ void Reservoirs::rescore(std::size_t i, ExactScorer& scorer) {
         std::nth_element(begin, last, end, std::greater<>());
         end = last + 1;
         const ScreenScale& scale = block_->scale(i);
-        raise(i, scale.screened(static_cast<double>(score_of(*last))) - scale.error);
+        block_->raise_lower(i, scale.screened(static_cast<double>(score_of(*last))) - scale.error);
     }
     counts_[i] = static_cast<std::uint32_t>(end - begin);
     exact_[i] = counts_[i];

@@ -60,7 +60,6 @@ class Reservoirs {
     // The rank_-th best screened score among the certainly admissible rows, if there are as many.
     [[nodiscard]] std::optional<double> certain_score(std::size_t i);
     void rescore(std::size_t i, ExactScorer& scorer);
-    void raise(std::size_t i, double threshold);
 
     QueryBlock* block_ = nullptr;
     std::size_t pool_size_ = 0;

@@ -27,8 +27,11 @@ struct ScreenTask {
     std::size_t depth;
     std::uint32_t tile_begin;
     std::uint32_t tile_end;  // > tile_begin
-    const float* lower;      // one per query of the block
-    const float* upper;      // the same, or null: no ceiling, and `above` stays zero
+    // A tile is given up after early_depth steps if every sum is below its query's `early`.
+    std::size_t early_depth;  // 1 to depth
+    const float* early;       // one per query of the block
+    const float* lower;       // the same
+    const float* upper;       // the same, or null: no ceiling, and `above` stays zero
 };
 
 // Which rows to score against a query: row `positions[i]` begins at data + positions[i] * stride.
@@ -58,12 +61,13 @@ struct KernelTable {
         void (*squared_distances)(const float* query, const RowList& rows, double* out);
         // D(row, row); not finite if and only if an element is not.
         double (*squared_norm)(const void* row, std::size_t cols);
-        // out[k * lanes + r] = float(double(rows[r][k]) * scales[r]), for lanes <= kPanelRows;
-        // zeros where rows[r] is null.
+        // out[places[k] * lanes + r] = float(double(rows[r][k]) * scales[r]), for
+        // lanes <= kPanelRows; zeros where rows[r] is null.
         void (*interleave)(const void* const* rows,
                            const double* scales,
                            std::size_t lanes,
                            std::size_t cols,
+                           const std::uint32_t* places,
                            float* out);
         // Exact conversion.
         void (*to_float)(const void* row, std::size_t cols, float* out);

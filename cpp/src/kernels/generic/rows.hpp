@@ -94,6 +94,7 @@ void interleave(const void* const* rows,
                 const double* scales,
                 std::size_t lanes,
                 std::size_t cols,
+                const std::uint32_t* places,
                 float* out) {
     float block[nearmiss::kernels::kPanelRows][8];
     for (std::size_t k = 0; k < cols; k += 8) {
@@ -106,8 +107,10 @@ void interleave(const void* const* rows,
             }
             store_as_float(block[r], elements);
         }
-        for (std::size_t j = 0; j < width; ++j)
-            for (std::size_t r = 0; r < lanes; ++r) out[(k + j) * lanes + r] = block[r][j];
+        for (std::size_t j = 0; j < width; ++j) {
+            float* line = out + places[k + j] * lanes;
+            for (std::size_t r = 0; r < lanes; ++r) line[r] = block[r][j];
+        }
     }
 }
 

@@ -57,11 +57,20 @@ struct Prefetch {
         // A panel has one 64-byte line per step of depth.
         const std::size_t tiles = task.tile_end - task.tile_begin;
         lines_per_tile = (task.depth + tiles - 1) / tiles;
-        steps_per_line = task.depth / lines_per_tile;
+        steps_per_line = task.early_depth / lines_per_tile;
     }
 };
 
-NEARMISS_ALWAYS_INLINE inline void accumulate(Accumulators& sums,
+NEARMISS_ALWAYS_INLINE inline bool all_below(const Accumulators& sums, const float* bounds) {
+    Mask any = less_equal(broadcast_f32(bounds), sums.at[0][0]);
+    for_each_accumulator([&](auto q, auto v) NEARMISS_ALWAYS_INLINE {
+        any = any | less_equal(broadcast_f32(bounds + q), sums.at[q][v]);
+    });
+    return to_bits(any) == 0;
+}
+
+// False if the tile was given up early.
+NEARMISS_ALWAYS_INLINE inline bool accumulate(Accumulators& sums,
                                               const ScreenTask& task,
                                               std::uint32_t t,
                                               const Prefetch& ahead) {
@@ -78,8 +87,11 @@ NEARMISS_ALWAYS_INLINE inline void accumulate(Accumulators& sums,
         prefetch(reinterpret_cast<const char*>(next + line * kPanelRows));
         for (std::size_t k = 0; k < ahead.steps_per_line; ++k) step();
     }
-    const std::size_t done = ahead.lines_per_tile * ahead.steps_per_line;
-    for (std::size_t k = done; k < task.depth; ++k) step();
+    std::size_t k = ahead.lines_per_tile * ahead.steps_per_line;
+    for (; k < task.early_depth; ++k) step();
+    if (all_below(sums, task.early + t * kTileQueries)) return false;
+    for (; k < task.depth; ++k) step();
+    return true;
 }
 
 template <bool kCeiling>
@@ -123,7 +135,7 @@ std::uint32_t screen_tiles(const ScreenTask& task, TileHit* hits) {
         Accumulators sums;
         for_each_accumulator([&](auto q, auto v)
                                  NEARMISS_ALWAYS_INLINE { sums.at[q][v] = zero_f32(); });
-        accumulate(sums, task, t, ahead);
+        if (!accumulate(sums, task, t, ahead)) continue;
         const float* lower = task.lower + t * kTileQueries;
         const float* upper = kCeiling ? task.upper + t * kTileQueries : nullptr;
         if (!worth_a_look<kCeiling>(sums, lower, upper)) continue;
