@@ -8,6 +8,7 @@ extra limits. Its text form, ``name`` or ``name:key=value,key=value``, is the sa
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
 from types import NoneType
 from typing import Any, ClassVar, NamedTuple, TypeVar, get_args, get_type_hints
@@ -25,7 +26,7 @@ class Plan(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Strategy:
+class Strategy(ABC):
     """Base of all strategies.
 
     Attributes
@@ -46,12 +47,12 @@ class Strategy:
         """Return the limits this strategy adds to those of the user (the strictest wins)."""
         return Limits()
 
+    @abstractmethod
     def plan(self, limits: Limits, num_negatives: int) -> Plan:
         """Return the law and window for a search of the corpus under these (merged) limits.
 
         Raises ValueError if the strategy cannot work under them.
         """
-        raise NotImplementedError
 
     def plan_candidates(self, limits: Limits, num_negatives: int) -> Plan:
         """Return the law and window where each query brings its own list of candidates."""
