@@ -19,6 +19,13 @@ Law parse_law(const std::string& name) {
     throw InvalidArgument("law: unknown '" + name + "'");
 }
 
+Precision parse_precision(const std::string& name) {
+    if (name == "auto") return Precision::automatic;
+    if (name == "float32") return Precision::float32;
+    if (name == "int8") return Precision::int8;
+    throw InvalidArgument("precision: expected 'auto', 'float32' or 'int8', got '" + name + "'");
+}
+
 MarginReference parse_reference(const std::string& name) {
     if (name == "min") return MarginReference::min;
     if (name == "max") return MarginReference::max;
@@ -118,9 +125,17 @@ struct Options {
     }
 
     [[nodiscard]] Choice choice() const {
-        return {parse_law(law), num_negatives, seed, epoch, span_of(query_ids)};
+        return {parse_law(law), num_negatives, seed, epoch, span_of(query_ids), Precision::automatic};
     }
 };
+
+py::dict to_dict(const SearchWork& work) {
+    py::dict dict;
+    dict["rescored"] = work.rescored;
+    dict["rescanned"] = work.rescanned;
+    dict["fallen_back"] = work.fallen_back;
+    return dict;
+}
 
 py::dict to_dict(MineResult&& result) {
     const auto n = static_cast<py::ssize_t>(result.num_queries);
@@ -132,6 +147,7 @@ py::dict to_dict(MineResult&& result) {
     dict["positive_scores"] = to_numpy(std::move(result.positive_scores), {n});
     dict["skipped"] =
         to_numpy(std::move(result.skipped), {n, static_cast<py::ssize_t>(kNumCauses)});
+    dict["work"] = to_dict(result.work);
     return dict;
 }
 
@@ -139,19 +155,22 @@ py::tuple bound_topk(const py::array& queries,
                      const std::string& element_type,
                      const PyCorpus& corpus,
                      std::size_t k,
+                     const std::string& precision,
                      std::size_t num_threads,
                      py::object progress) {
     const MatrixView view = matrix_view(queries, element_type);
+    const Precision parsed = parse_precision(precision);
     const Execution execution = make_execution(num_threads, std::move(progress));
     TopkResult result;
     {
         const py::gil_scoped_release release;
-        result = topk(view, corpus.corpus, k, execution);
+        result = topk(view, corpus.corpus, k, parsed, execution);
     }
     const auto n = static_cast<py::ssize_t>(view.rows);
     const auto columns = static_cast<py::ssize_t>(k);
     return py::make_tuple(to_numpy(std::move(result.scores), {n, columns}),
-                          to_numpy(std::move(result.indices), {n, columns}));
+                          to_numpy(std::move(result.indices), {n, columns}),
+                          to_dict(result.work));
 }
 
 Execution take_execution(Keywords& keywords) {
@@ -166,13 +185,15 @@ py::dict bound_mine(const py::array& queries,
     Keywords keywords(arguments);
     const Execution execution = take_execution(keywords);
     const bool exclude_duplicates = keywords.take<bool>("exclude_duplicates", true);
+    const Precision precision = parse_precision(keywords.take<std::string>("precision", "auto"));
     const Options options(keywords);
     keywords.require_empty();
 
     const MatrixView view = matrix_view(queries, element_type);
     Limits limits = options.limits();
     limits.exclude_duplicates = exclude_duplicates;
-    const Choice choice = options.choice();
+    Choice choice = options.choice();
+    choice.precision = precision;
     MineResult result;
     {
         const py::gil_scoped_release release;
@@ -234,6 +255,7 @@ void bind_mine(py::module_& module) {
                py::arg("corpus"),
                py::arg("k"),
                py::kw_only(),
+               py::arg("precision") = "auto",
                py::arg("num_threads") = 0,
                py::arg("progress") = py::none());
     module.def("mine",

@@ -4,11 +4,14 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <limits>
 #include <numeric>
 #include <string>
 
 #include "float_environment.hpp"
+#include "forms/float32_form.hpp"
+#include "forms/int8_form.hpp"
 #include "kernels/dispatch.hpp"
 #include "nearmiss/error.hpp"
 #include "packed_corpus.hpp"
@@ -45,73 +48,6 @@ void order_by_group(PackedCorpus& corpus) {
         corpus.position_of_row[corpus.row_of_position[p]] = static_cast<std::uint32_t>(p);
 }
 
-// The strongest elements first, judged by some of the rows. Any order is right; a good one makes
-// the rest of a row after early_depth small.
-std::vector<std::uint32_t> choose_places(const PackedCorpus& corpus, const KernelTable& kernel) {
-    constexpr std::size_t kJudged = 1024;
-    const std::size_t dim = corpus.rows.cols;
-    const auto& typed = kernel.of_type[static_cast<std::size_t>(corpus.rows.type)];
-    std::vector<float> elements(dim);
-    std::vector<double> energy(dim, 0.0);
-    const std::size_t stride = std::max<std::size_t>(1, corpus.num_rows() / kJudged);
-    for (std::size_t row = 0; row < corpus.num_rows(); row += stride) {
-        typed.to_float(corpus.rows.row(row), dim, elements.data());
-        for (std::size_t i = 0; i < dim; ++i) {
-            const double element = static_cast<double>(elements[i]);
-            if (std::isfinite(element)) energy[i] += element * element;  // others raise later
-        }
-    }
-    std::vector<std::uint32_t> order(dim);
-    std::iota(order.begin(), order.end(), 0u);
-    std::stable_sort(
-        order.begin(), order.end(), [&](auto a, auto b) { return energy[a] > energy[b]; });
-    std::vector<std::uint32_t> places(dim);
-    for (std::size_t place = 0; place < dim; ++place)
-        places[order[place]] = static_cast<std::uint32_t>(place + corpus.depth - dim);
-    return places;
-}
-
-// The largest norm of what the rows of a packed panel have from early_depth on, never too small.
-double panel_rest_norm(const PackedCorpus& corpus, const float* panel) {
-    float sums[kPanelRows] = {};
-    for (std::size_t k = corpus.early_depth; k < corpus.depth; ++k)
-        for (std::size_t r = 0; r < kPanelRows; ++r)
-            sums[r] += panel[k * kPanelRows + r] * panel[k * kPanelRows + r];
-    const double largest = static_cast<double>(*std::max_element(sums, sums + kPanelRows));
-    const double steps = static_cast<double>(corpus.depth - corpus.early_depth);
-    return std::sqrt(largest * (1 + (steps + 2) * 0x1p-23) + steps * 0x1p-140);
-}
-
-// Returns the panel's rest norm. Packs by way of `scratch`, panel_size() floats: lines are filled
-// in no order that the memory behind a large corpus would like.
-double pack_panel(PackedCorpus& corpus,
-                  const KernelTable& kernel,
-                  std::size_t panel,
-                  AlignedBuffer<float>& scratch) {
-    const auto& typed = kernel.of_type[static_cast<std::size_t>(corpus.rows.type)];
-    const void* rows[kPanelRows] = {};
-    double scales[kPanelRows] = {};
-    double l2_terms[kPanelRows] = {};
-    const double scale = std::ldexp(1.0, -corpus.scale_exponent);
-    const std::size_t first = panel * kPanelRows;
-    const std::size_t lanes = std::min(kPanelRows, corpus.num_rows() - first);
-    for (std::size_t r = 0; r < lanes; ++r) {
-        const std::uint32_t row = corpus.row_at(first + r);
-        const double norm = corpus.root_norms[row];
-        rows[r] = corpus.rows.row(row);
-        scales[r] = corpus.metric == Metric::cosine ? 1.0 / norm : scale;
-        l2_terms[r] = -0.5 * (norm * scale) * (norm * scale);
-    }
-    float* packed = scratch.data();
-    typed.interleave(rows, scales, kPanelRows, corpus.rows.cols, corpus.places.data(), packed);
-    if (corpus.metric == Metric::l2)
-        for (std::size_t r = 0; r < kPanelRows; ++r) packed[r] = static_cast<float>(l2_terms[r]);
-    std::memcpy(corpus.panels.data() + panel * corpus.panel_size(),
-                packed,
-                corpus.panel_size() * sizeof(float));
-    return panel_rest_norm(corpus, packed);
-}
-
 RowCheck check_for(const PackedCorpus& corpus) {
     return {"corpus", corpus.metric == Metric::cosine};
 }
@@ -141,23 +77,39 @@ void measure_panel(PackedCorpus& corpus, const KernelTable& kernel, std::size_t 
     }
 }
 
-enum class Norms { measure, keep };
+std::unique_ptr<ScreeningForm> make_form(const PackedCorpus& corpus,
+                                         FormKind kind,
+                                         const KernelTable& kernel) {
+    if (kind == FormKind::int8) return std::make_unique<Int8Form>(corpus, kernel);
+    return std::make_unique<Float32Form>(corpus, kernel);
+}
 
-void pack_all(PackedCorpus& corpus, Norms norms, const Execution& execution) {
-    const KernelTable& kernel = kernels::active();
+// Packs every panel, after `before` was called with it.
+void pack_all(const PackedCorpus& corpus,
+              ScreeningForm& form,
+              const KernelTable& kernel,
+              const Execution& execution,
+              const std::function<void(std::size_t panel)>& before = {}) {
     const std::size_t panels = corpus.num_panels();
     const std::size_t tasks = (panels + kPanelsPerTask - 1) / kPanelsPerTask;
-    std::vector<double> rest_norms(tasks, 0.0);
     run_parallel(tasks, tasks, execution, [&](std::size_t task, TaskContext& context) {
-        AlignedBuffer<float> scratch(corpus.panel_size());
-        const std::size_t end = std::min(panels, (task + 1) * kPanelsPerTask);
-        for (std::size_t p = task * kPanelsPerTask; p < end; ++p) {
-            if (norms == Norms::measure) measure_panel(corpus, kernel, p);
-            rest_norms[task] = std::max(rest_norms[task], pack_panel(corpus, kernel, p, scratch));
-        }
+        const std::size_t begin = task * kPanelsPerTask;
+        const std::size_t end = std::min(panels, begin + kPanelsPerTask);
+        if (before)
+            for (std::size_t p = begin; p < end; ++p) before(p);
+        form.pack_panels(begin, end, kernel);
         context.checkpoint(1);
     });
-    corpus.max_rest_norm = *std::max_element(rest_norms.begin(), rest_norms.end());
+}
+
+std::unique_ptr<ScreeningForm> packed_form(const PackedCorpus& corpus,
+                                           FormKind kind,
+                                           const Execution& execution) {
+    const KernelTable& kernel = kernels::active();
+    auto form = make_form(corpus, kind, kernel);
+    do pack_all(corpus, *form, kernel, execution);
+    while (!form->settle());
+    return form;
 }
 
 }  // namespace
@@ -176,18 +128,21 @@ Corpus::Corpus(MatrixView rows,
     PackedCorpus& corpus = *packed_;
     corpus.rows = rows;
     corpus.metric = metric;
-    corpus.depth = rows.cols + (metric == Metric::l2 ? 1 : 0);
     corpus.groups.assign(groups.begin(), groups.end());
     if (!groups.empty()) order_by_group(corpus);
     corpus.root_norms = AlignedBuffer<double>(rows.rows);
-    corpus.early_depth = corpus.depth - corpus.depth / 8;
-    corpus.places = choose_places(corpus, kernels::active());
-    corpus.panels = AlignedBuffer<float>(corpus.num_panels() * corpus.panel_size());
-    pack_all(corpus, Norms::measure, execution);
+    const KernelTable& kernel = kernels::active();
+    const FormKind kind = preferred_form(rows.cols, kernel);
+    auto form = make_form(corpus, kind, kernel);
+    pack_all(corpus, *form, kernel, execution, [&](std::size_t panel) {
+        measure_panel(corpus, kernel, panel);
+    });
     check_norms({corpus.root_norms.data(), rows.rows}, check_for(corpus));
     set_scale(corpus);
-    // Rare: norms far from 1, which nobody could know before.
-    if (corpus.scale_exponent != 0) pack_all(corpus, Norms::keep, execution);
+    if (corpus.scale_exponent != 0)
+        form = packed_form(corpus, kind, execution);  // rare: norms far from 1
+    while (!form->settle()) pack_all(corpus, *form, kernel, execution);
+    corpus.forms[static_cast<std::size_t>(kind)] = std::move(form);
 }
 
 Corpus::~Corpus() = default;
@@ -215,7 +170,6 @@ void Corpus::update(std::span<const std::int64_t> positions,
     }
     std::sort(panels.begin(), panels.end());
     panels.erase(std::unique(panels.begin(), panels.end()), panels.end());
-    std::vector<double> rest_norms(panels.size());
     for (std::size_t i = 0; i < rows.rows; ++i) {
         const auto row = static_cast<std::size_t>(positions[i]);
         // The caller promises that this memory may be written.
@@ -228,20 +182,57 @@ void Corpus::update(std::span<const std::int64_t> positions,
     }
     const int exponent = corpus.scale_exponent;
     set_scale(corpus);
-    if (corpus.scale_exponent != exponent) {
-        pack_all(corpus, Norms::keep, {execution.num_threads, {}});
-        return;
-    }
     const KernelTable& kernel = kernels::active();
-    run_parallel(panels.size(),
-                 panels.size(),
-                 {execution.num_threads, {}},
-                 [&](std::size_t i, TaskContext&) {
-                     AlignedBuffer<float> scratch(corpus.panel_size());
-                     rest_norms[i] = pack_panel(corpus, kernel, panels[i], scratch);
-                 });
-    for (const double norm : rest_norms)
-        corpus.max_rest_norm = std::max(corpus.max_rest_norm, norm);
+    for (auto& form : corpus.forms) {
+        if (!form) continue;
+        if (corpus.scale_exponent != exponent) {
+            // Another scale changes every packed row.
+            form.reset();
+            continue;
+        }
+        run_parallel(panels.size(),
+                     panels.size(),
+                     {execution.num_threads, {}},
+                     [&](std::size_t i, TaskContext&) {
+                         form->pack_panels(panels[i], panels[i] + 1, kernel);
+                     });
+        if (!form->settle()) form.reset();
+    }
+}
+
+PackedCorpus::PackedCorpus() = default;
+PackedCorpus::~PackedCorpus() = default;
+
+PanelRows PackedCorpus::panel_rows(std::size_t panel) const noexcept {
+    PanelRows result;
+    const std::size_t first = panel * kPanelRows;
+    result.count = std::min(kPanelRows, num_rows() - first);
+    for (std::size_t r = 0; r < result.count; ++r) {
+        const std::uint32_t row = row_at(first + r);
+        result.elements[r] = rows.row(row);
+        result.multipliers[r] = multiplier(root_norms[row]);
+        result.norms[r] = root_norms[row] * result.multipliers[r];
+    }
+    return result;
+}
+
+FormKind preferred_form(std::size_t dim, const kernels::KernelTable& kernel) noexcept {
+    // Few dimensions leave the codes' tile little to save.
+    constexpr std::size_t kMinDim = 32;
+    return dim >= kMinDim && kernel.code_speed > 1 ? FormKind::int8 : FormKind::float32;
+}
+
+const ScreeningForm& PackedCorpus::form(FormKind kind, const Execution& execution) const {
+    auto& place = forms[static_cast<std::size_t>(kind)];
+    {
+        const std::lock_guard lock(forms_mutex);
+        if (place) return *place;
+    }
+    // Not under the lock: progress callbacks run in between, and may ask for nbytes().
+    auto packed = packed_form(*this, kind, execution);
+    const std::lock_guard lock(forms_mutex);
+    if (!place) place = std::move(packed);
+    return *place;
 }
 
 std::shared_ptr<const DuplicateClasses> PackedCorpus::duplicate_classes(
@@ -264,10 +255,15 @@ ElementType Corpus::element_type() const noexcept { return packed_->rows.type; }
 
 std::size_t Corpus::nbytes() const noexcept {
     const PackedCorpus& corpus = *packed_;
+    std::size_t bytes = corpus.root_norms.size() * sizeof(double) +
+                        (corpus.row_of_position.size() + corpus.position_of_row.size()) * 4 +
+                        corpus.groups.size() * 8;
+    {
+        const std::lock_guard lock(corpus.forms_mutex);
+        for (const auto& form : corpus.forms) bytes += form ? form->nbytes() : 0;
+    }
     const std::lock_guard lock(corpus.duplicates_mutex);
-    return corpus.panels.size() * sizeof(float) + corpus.root_norms.size() * sizeof(double) +
-           (corpus.row_of_position.size() + corpus.position_of_row.size()) * 4 +
-           corpus.groups.size() * 8 + (corpus.duplicates ? corpus.duplicates->nbytes() : 0);
+    return bytes + (corpus.duplicates ? corpus.duplicates->nbytes() : 0);
 }
 
 }  // namespace nearmiss

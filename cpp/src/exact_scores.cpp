@@ -4,7 +4,9 @@
 namespace nearmiss {
 
 void ExactScorer::score(const ExactQuery& query, std::span<const std::uint32_t> rows, float* out) {
+    if (rows.empty()) return;
     sums_.resize(rows.size());
+    scratch_.resize(corpus_.rows.cols);
     const kernels::RowList list{reinterpret_cast<const char*>(corpus_.rows.data),
                                 corpus_.rows.row_stride,
                                 rows.data(),
@@ -12,15 +14,15 @@ void ExactScorer::score(const ExactQuery& query, std::span<const std::uint32_t> 
                                 corpus_.rows.cols};
     switch (corpus_.metric) {
     case Metric::ip:
-        typed_.inner_products(query.elements, list, sums_.data());
+        typed_.inner_products(query.elements, list, scratch_.data(), sums_.data());
         break;
     case Metric::cosine:
-        typed_.inner_products(query.elements, list, sums_.data());
+        typed_.inner_products(query.elements, list, scratch_.data(), sums_.data());
         for (std::size_t i = 0; i < rows.size(); ++i)
             sums_[i] /= query.root_norm * corpus_.root_norms[rows[i]];
         break;
     case Metric::l2:
-        typed_.squared_distances(query.elements, list, sums_.data());
+        typed_.squared_distances(query.elements, list, scratch_.data(), sums_.data());
         for (double& sum : sums_) sum = -sum;
         break;
     }

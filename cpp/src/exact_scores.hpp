@@ -34,6 +34,7 @@ class ExactScorer {
     const PackedCorpus& corpus_;
     const kernels::KernelTable::PerType& typed_;
     std::vector<double> sums_;
+    std::vector<double> scratch_;  // of the kernel
 };
 
 }  // namespace nearmiss

@@ -89,7 +89,8 @@ class Miner {
                 size,
                 limited ? &rules_ : nullptr,
                 limited ? std::span<const ScoreInterval>(intervals_)
-                        : std::span<const ScoreInterval>()};
+                        : std::span<const ScoreInterval>(),
+                choice_.precision};
     }
 
     void mine_window() {
@@ -97,7 +98,7 @@ class Miner {
         const RandomStream noise(choice_.seed, Stream::pool_noise, choice_.epoch);
         const bool limited = !limits_.raw_ranks;
         OverflowCheck overflow;
-        search_pools(search_for(size, limited), execution_, [&](const Pool& pool) {
+        result_.work = search_pools(search_for(size, limited), execution_, [&](const Pool& pool) {
             overflow.note_pool(pool.query, pool.keys);
             const std::size_t skip = std::min(limits_.range_min, pool.keys.size());
             std::vector<Key> window(pool.keys.begin() + static_cast<std::ptrdiff_t>(skip),
@@ -177,6 +178,7 @@ class Miner {
 TopkResult topk(MatrixView queries,
                 const Corpus& corpus,
                 std::size_t k,
+                Precision precision,
                 const Execution& execution) {
     const FloatEnvironment environment;
     const PackedCorpus& packed = corpus.packed();
@@ -188,9 +190,9 @@ TopkResult topk(MatrixView queries,
     TopkResult result;
     result.scores.resize(queries.rows * k);
     result.indices.resize(queries.rows * k);
-    const Search search{packed, kernels::active(), queries, norms, k, nullptr, {}};
+    const Search search{packed, kernels::active(), queries, norms, k, nullptr, {}, precision};
     OverflowCheck overflow;
-    search_pools(search, execution, [&](const Pool& pool) {
+    result.work = search_pools(search, execution, [&](const Pool& pool) {
         overflow.note_pool(pool.query, pool.keys);
         for (std::size_t i = 0; i < k; ++i) {
             result.scores[pool.query * k + i] = score_of(pool.keys[i]);

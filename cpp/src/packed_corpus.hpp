@@ -3,6 +3,8 @@
 // differs from it only when rows are ordered by group.
 #pragma once
 
+#include <array>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -12,26 +14,32 @@
 
 #include "aligned_buffer.hpp"
 #include "duplicates.hpp"
+#include "forms/bound.hpp"
 #include "kernels/kernels.hpp"
 #include "nearmiss/corpus.hpp"
 
 namespace nearmiss {
 
+class ScreeningForm;
+enum class FormKind : std::uint8_t { float32, int8 };
+inline constexpr std::size_t kNumForms = 2;
+
+// The rows of a panel, in the order of its lanes.
+struct PanelRows {
+    std::size_t count = 0;
+    const void* elements[kernels::kPanelRows] = {};  // null from `count` on
+    double multipliers[kernels::kPanelRows] = {};    // row * multiplier is the scaled row
+    double norms[kernels::kPanelRows] = {};          // of scaled rows
+};
+
 struct PackedCorpus {
+    PackedCorpus();
+    ~PackedCorpus();
+
     MatrixView rows;
     Metric metric = Metric::cosine;
-
-    // Screening form: cosine: unit rows; otherwise rows * 2^-scale_exponent. Under l2 one more
-    // element, -|x|^2 / 2 in the same units, turns the distance into an inner product.
-    std::size_t depth = 0;  // elements per packed row: dim, or dim + 1 under l2
-    // Elements are packed in an order that leaves the weakest for last: element i at places[i].
-    // Under l2 the added element comes first.
-    std::vector<std::uint32_t> places;
-    AlignedBuffer<float> panels;
-    int scale_exponent = 0;
-    double max_norm = 0;          // of the packed rows (without the l2 element), never too small
-    std::size_t early_depth = 0;  // where the screening tile may give up
-    double max_rest_norm = 0;     // of what packed rows have from early_depth on, never too small
+    int scale_exponent = 0;  // see ScaledRows
+    double max_norm = 0;     // of scaled rows, never too small
 
     AlignedBuffer<double> root_norms;  // by row: sqrt(D(x, x))
 
@@ -41,6 +49,9 @@ struct PackedCorpus {
     std::vector<std::int64_t> groups;  // by row
 
     mutable std::shared_mutex mutex;      // searches share it, update() owns it
+    mutable std::mutex forms_mutex;       // held only to read or set a pointer
+    // By FormKind, null until first needed.
+    mutable std::array<std::unique_ptr<ScreeningForm>, kNumForms> forms;
     mutable std::mutex duplicates_mutex;  // held only to read or set the pointer
     mutable std::shared_ptr<const DuplicateClasses> duplicates;  // null until first needed
 
@@ -48,7 +59,18 @@ struct PackedCorpus {
     [[nodiscard]] std::size_t num_panels() const noexcept {
         return (rows.rows + kernels::kPanelRows - 1) / kernels::kPanelRows;
     }
-    [[nodiscard]] std::size_t panel_size() const noexcept { return depth * kernels::kPanelRows; }
+    [[nodiscard]] const kernels::KernelTable::PerType& typed(
+        const kernels::KernelTable& kernel) const noexcept {
+        return kernel.of_type[static_cast<std::size_t>(rows.type)];
+    }
+    [[nodiscard]] ScaledRows scaled_rows() const noexcept {
+        return {metric, rows.cols, scale_exponent, max_norm};
+    }
+    // What a row of this norm is multiplied by.
+    [[nodiscard]] double multiplier(double root_norm) const noexcept {
+        return metric == Metric::cosine ? 1.0 / root_norm : std::ldexp(1.0, -scale_exponent);
+    }
+    [[nodiscard]] PanelRows panel_rows(std::size_t panel) const noexcept;
     [[nodiscard]] std::uint32_t row_at(std::size_t position) const noexcept {
         return row_of_position.empty() ? static_cast<std::uint32_t>(position)
                                        : row_of_position[position];
@@ -57,9 +79,15 @@ struct PackedCorpus {
         return position_of_row.empty() ? static_cast<std::uint32_t>(row) : position_of_row[row];
     }
 
+    // The form, packed on first use.
+    [[nodiscard]] const ScreeningForm& form(FormKind kind, const Execution& execution) const;
+
     // The classes of bit-identical rows, computed on first use.
     [[nodiscard]] std::shared_ptr<const DuplicateClasses> duplicate_classes(
         const Execution& execution) const;
 };
+
+// The form a search uses unless it is told, or finds, otherwise.
+[[nodiscard]] FormKind preferred_form(std::size_t dim, const kernels::KernelTable& kernel) noexcept;
 
 }  // namespace nearmiss

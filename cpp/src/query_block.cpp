@@ -9,72 +9,30 @@ namespace nearmiss {
 
 using kernels::kTileQueries;
 
-void QueryBlock::prepare(const Search& search, std::span<const std::uint32_t> queries) {
+void QueryBlock::prepare(std::span<const std::uint32_t> queries) {
     queries_ = queries;
-    dim_ = search.corpus.rows.cols;
-    norms_.resize(size());
-    intervals_.assign(size(), {});
+    const std::size_t dim = search_.corpus.rows.cols;
+    exact_.resize(size());
     scales_.resize(size());
-    elements_.reserve(size() * dim_);
+    intervals_.assign(size(), {});
+    elements_.reserve(size() * dim);
     admissions_.clear();
-    std::vector<QueryScale> scales(size());
-    const auto& typed = search.kernel.of_type[static_cast<std::size_t>(search.queries.type)];
+    const auto& typed = search_.kernel.of_type[static_cast<std::size_t>(search_.queries.type)];
     for (std::size_t i = 0; i < size(); ++i) {
         const std::uint32_t q = queries[i];
-        norms_[i] = search.query_norms[q];
-        typed.to_float(search.queries.row(q), dim_, elements_.data() + i * dim_);
-        scales[i] = query_scale(search.corpus.metric,
-                                dim_,
-                                norms_[i],
-                                search.corpus.scale_exponent,
-                                search.corpus.max_norm);
-        scales_[i] = scales[i].screen;
-        if (!search.intervals.empty()) intervals_[i] = search.intervals[q];
-        if (search.rules != nullptr) admissions_.emplace_back(*search.rules, q);
+        float* elements = elements_.data() + i * dim;
+        typed.to_float(search_.queries.row(q), dim, elements);
+        exact_[i] = {elements, search_.query_norms[q]};
+        if (!search_.intervals.empty()) intervals_[i] = search_.intervals[q];
+        if (search_.rules != nullptr) admissions_.emplace_back(*search_.rules, q);
     }
-    pack_tiles(search, scales);
-    rests_.resize(size());
-    for (std::size_t i = 0; i < size(); ++i) rests_[i] = rest_of(search, i);
+    packed_->pack(exact_, scales_);
     set_thresholds();
-}
-
-void QueryBlock::pack_tiles(const Search& search, std::span<const QueryScale> scales) {
-    const auto& float_kernels =
-        search.kernel.of_type[static_cast<std::size_t>(ElementType::float32)];
-    const std::size_t depth = search.corpus.depth;
-    tiles_.reserve(num_tiles() * depth * kTileQueries);
-    for (std::size_t t = 0; t < num_tiles(); ++t) {
-        const void* rows[kTileQueries] = {};
-        double multipliers[kTileQueries] = {};
-        const std::size_t first = t * kTileQueries;
-        const std::size_t used = std::min(kTileQueries, size() - first);
-        float* out = tiles_.data() + t * depth * kTileQueries;
-        for (std::size_t i = 0; i < used; ++i) {
-            rows[i] = elements_.data() + (first + i) * dim_;
-            multipliers[i] = scales[first + i].multiplier;
-        }
-        float_kernels.interleave(
-            rows, multipliers, kTileQueries, dim_, search.corpus.places.data(), out);
-        if (search.corpus.metric != Metric::l2) continue;
-        for (std::size_t i = 0; i < kTileQueries; ++i)
-            out[i] = i < used ? scales[first + i].l2_element : 0.0f;
-    }
-}
-
-double QueryBlock::rest_of(const Search& search, std::size_t i) const noexcept {
-    const PackedCorpus& corpus = search.corpus;
-    const float* tile = tiles_.data() + i / kTileQueries * corpus.depth * kTileQueries;
-    double sum = 0;
-    for (std::size_t k = corpus.early_depth; k < corpus.depth; ++k) {
-        const double element = static_cast<double>(tile[k * kTileQueries + i % kTileQueries]);
-        sum += element * element;
-    }
-    return std::sqrt(sum) * corpus.max_rest_norm * (1 + 0x1p-20);
 }
 
 void QueryBlock::raise_lower(std::size_t i, double threshold) noexcept {
     lower_[i] = std::max(lower_[i], round_down(threshold));
-    early_[i] = round_down(static_cast<double>(lower_[i]) - rests_[i]);
+    early_[i] = round_down(static_cast<double>(lower_[i]) - scales_[i].rest);
 }
 
 float QueryBlock::initial_lower(std::size_t i) const noexcept {
@@ -94,7 +52,7 @@ void QueryBlock::set_thresholds() {
         const ScreenScale& scale = scales_[i];
         const ScoreInterval& interval = intervals_[i];
         lower_[i] = initial_lower(i);
-        early_[i] = round_down(static_cast<double>(lower_[i]) - rests_[i]);
+        early_[i] = round_down(static_cast<double>(lower_[i]) - scales_[i].rest);
         if (!interval.has_ceiling()) continue;
         upper_[i] = round_up(scale.screened(interval.ceiling) + scale.error);
         has_ceiling_ = true;

@@ -41,9 +41,11 @@ struct Plan {
     std::size_t shard_panels;
 };
 
-Plan make_plan(const Search& search, std::size_t n, std::size_t num_threads) {
+Plan make_plan(const Search& search,
+               std::size_t tile_bytes,
+               std::size_t n,
+               std::size_t num_threads) {
     const std::size_t panels = search.corpus.num_panels();
-    const std::size_t tile_bytes = search.corpus.depth * kTileQueries * sizeof(float);
     const std::size_t reservoir_bytes =
         Reservoirs::capacity_for(search.pool_size) * sizeof(Key) * kTileQueries;
     const std::size_t tiles = std::clamp<std::size_t>(
@@ -94,34 +96,57 @@ std::size_t guess_rank(std::size_t pool_size) {
     return static_cast<std::size_t>(std::ceil(expected + 4 * std::sqrt(expected) + 1));
 }
 
-enum class Guess { yes, no };
+// Scoring a row exactly costs about as much as screening this many of its elements in float32. Where
+// so many rows must be scored that float32 screening would have been faster, it is better to turn
+// to it.
+constexpr double kRescoringElements = 16000;
+
+// Whether rescoring `rows` of `screened` rows costs more than int8 codes save. A few times the pool
+// is always rescored.
+bool too_many(std::size_t rows, std::size_t screened, std::size_t pool_size, std::size_t dim) {
+    const double worth = static_cast<double>(screened) * static_cast<double>(dim) / kRescoringElements;
+    return static_cast<double>(rows) > 4.0 * static_cast<double>(pool_size) + worth;
+}
+
+// How a pass goes about its scans.
+struct Method {
+    const ScreeningForm& form;
+    Guess guess;
+    bool may_give_up;  // where screening turns out to keep too many rows
+};
 
 // Scans part of the corpus for a block of queries.
 class Scan {
   public:
-    Scan(const Search& search, bool by_group)
+    Scan(const Search& search, const Method& method, bool by_group)
         : search_(search),
+          method_(method),
           by_group_(by_group),
-          scorer_(search.corpus, search.kernel) {}
+          scorer_(search.corpus, search.kernel),
+          block_(search, method.form) {}
 
-    void run(std::span<const std::uint32_t> queries,
+    // False if it was given up: nothing else may be asked then.
+    bool run(std::span<const std::uint32_t> queries,
              std::size_t panel_begin,
              std::size_t panel_end,
              Guess guess,
              TaskContext& context) {
-        block_.prepare(search_, queries);
-        reservoirs_.reset(block_, search_.pool_size);
+        block_.prepare(queries);
         hits_.resize(block_.num_tiles());
         // A sample must hold the guessed rank several times over to be worth anything.
         const std::size_t rows = (panel_end - panel_begin) * kPanelRows;
-        if (guess == Guess::no || rows < kSampling * 4 * guess_rank(search_.pool_size)) {
-            scan_panels(panel_begin, panel_end, [](std::size_t) { return true; }, context);
-            return;
+        const std::size_t rank = guess_rank(search_.pool_size);
+        if (guess == Guess::no || rows < kSampling * 4 * rank) {
+            reservoirs_.reset(block_, search_.pool_size, Guess::no);
+            return scan_panels(panel_begin, panel_end, [](std::size_t) { return true; }, context);
         }
-        reservoirs_.begin_sample(guess_rank(search_.pool_size));
-        scan_panels(panel_begin, panel_end, sampled, context);
+        reservoirs_.reset(block_, search_.pool_size, Guess::yes);
+        reservoirs_.begin_sample(rank);
+        if (!scan_panels(panel_begin, panel_end, sampled, context)) return false;
         reservoirs_.end_sample();
-        scan_panels(panel_begin, panel_end, [](std::size_t p) { return !sampled(p); }, context);
+        if (hopeless(reservoirs_.num_held(), rows / kSampling)) return false;
+        return scan_panels(
+            panel_begin, panel_end, [](std::size_t p) { return !sampled(p); }, context);
     }
 
     [[nodiscard]] std::size_t size() const noexcept { return block_.size(); }
@@ -132,13 +157,27 @@ class Scan {
     // After finish(i): false if the query must be scanned again, without a guess.
     [[nodiscard]] bool complete(std::size_t i) const noexcept { return reservoirs_.complete(i); }
 
+    [[nodiscard]] std::size_t num_rescored() const noexcept { return reservoirs_.num_rescored(); }
+
   private:
+    // False if the scan was given up.
     template <class Wanted>
-    void scan_panels(std::size_t begin, std::size_t end, Wanted wanted, TaskContext& context) {
+    bool scan_panels(std::size_t begin, std::size_t end, Wanted wanted, TaskContext& context) {
         for (std::size_t p = begin; p < end; ++p) {
             if (wanted(p)) scan_panel(p);
-            if ((p - begin) % kPanelsPerCheckpoint == 0) context.checkpoint();
+            if ((p - begin) % kPanelsPerCheckpoint != 0) continue;
+            context.checkpoint();
+            if (hopeless(reservoirs_.num_rescored(), (p - begin) * kPanelRows)) return false;
         }
+        return true;
+    }
+
+    // Whether the block's queries have too many rows to rescore, of so many screened for each.
+    [[nodiscard]] bool hopeless(std::size_t rows, std::size_t screened) const {
+        return method_.may_give_up && too_many(rows / block_.size(),
+                                               screened,
+                                               search_.pool_size,
+                                               search_.corpus.rows.cols);
     }
 
     void scan_panel(std::size_t panel) {
@@ -157,17 +196,7 @@ class Scan {
 
     void screen(std::size_t panel, TileRange tiles) {
         if (tiles.begin >= tiles.end) return;
-        const PackedCorpus& corpus = search_.corpus;
-        const kernels::ScreenTask task{corpus.panels.data() + panel * corpus.panel_size(),
-                                       block_.tiles(),
-                                       corpus.depth,
-                                       tiles.begin,
-                                       tiles.end,
-                                       corpus.early_depth,
-                                       block_.early(),
-                                       block_.lower(),
-                                       block_.upper()};
-        const std::uint32_t count = search_.kernel.screen(task, hits_.data());
+        const std::uint32_t count = block_.screen(panel, tiles, hits_.data());
         for (std::uint32_t h = 0; h < count; ++h) collect(hits_[h], panel);
     }
 
@@ -208,6 +237,7 @@ class Scan {
     }
 
     const Search& search_;
+    const Method method_;
     const bool by_group_;
     ExactScorer scorer_;
     QueryBlock block_;
@@ -222,28 +252,38 @@ class Pass {
     Pass(const Search& search,
          std::span<const std::uint32_t> queries,
          bool by_group,
-         Guess guess,
+         const Method& method,
          const Execution& execution)
         : search_(search),
+          method_(method),
           queries_(queries),
           by_group_(by_group),
-          plan_(make_plan(search, queries.size(), resolve_threads(execution))),
+          plan_(make_plan(
+              search, method.form.bytes_per_tile(), queries.size(), resolve_threads(execution))),
           // Shards would each have to guess, and verify, for themselves.
-          guess_(plan_.num_shards == 1 ? guess : Guess::no),
+          guess_(plan_.num_shards == 1 ? method.guess : Guess::no),
           execution_(execution),
           found_(plan_.num_shards == 1 ? 0 : queries.size() * plan_.num_shards) {}
 
-    // Returns the queries that must be scanned again, without a guess; sink is called for the
-    // others.
-    std::vector<std::uint32_t> run(const std::function<void(const Pool&)>& sink) {
+    // What a pass leaves to do.
+    struct Rest {
+        std::vector<std::uint32_t> misguessed;  // to be scanned again, without a guess
+        std::vector<std::uint32_t> given_up;    // to be screened more finely
+    };
+
+    // Calls sink for the other queries.
+    Rest run(const std::function<void(const Pool&)>& sink) {
         const std::size_t tasks = plan_.num_blocks * plan_.num_shards;
         run_parallel(tasks, tasks, execution_, [&](std::size_t task, TaskContext& context) {
             scan(task / plan_.num_shards, task % plan_.num_shards, sink, context);
             context.checkpoint(1);
         });
+        if (gave_up_.load() && plan_.num_shards > 1) return {{}, {queries_.begin(), queries_.end()}};
         if (plan_.num_shards > 1) merge(sink);
-        return std::move(again_);
+        return std::move(rest_);
     }
+
+    [[nodiscard]] std::size_t num_rescored() const noexcept { return rescored_.load(); }
 
   private:
     // What a shard found for a query.
@@ -261,10 +301,18 @@ class Pass {
         const std::size_t panel_begin = shard * plan_.shard_panels;
         const std::size_t panel_end =
             std::min(panel_begin + plan_.shard_panels, search_.corpus.num_panels());
-        Scan scan(search_, by_group_);
+        const auto queries = queries_.subspan(first, count);
+        if (gave_up_.load()) {
+            give_up(queries);
+            return;
+        }
+        Scan scan(search_, method_, by_group_);
         const Guess guess = guesses_fail_.load() ? Guess::no : guess_;
-        scan.run(queries_.subspan(first, count), panel_begin, panel_end, guess, context);
-        std::size_t incomplete = 0;
+        if (!scan.run(queries, panel_begin, panel_end, guess, context)) {
+            give_up(queries);
+            return;
+        }
+        std::size_t misguessed = 0;
         for (std::size_t i = 0; i < count; ++i) {
             const Pool pool = scan.finish(i);
             if (plan_.num_shards > 1) {
@@ -273,18 +321,21 @@ class Pass {
             } else if (scan.complete(i)) {
                 sink(pool);
             } else {
-                scan_again(queries_[first + i]);
-                ++incomplete;
+                const std::lock_guard lock(rest_mutex_);
+                rest_.misguessed.push_back(queries[i]);
+                ++misguessed;
             }
             context.checkpoint();
         }
+        rescored_.fetch_add(scan.num_rescored());
         // Where near rows come in clumps a sample of panels misleads: better not to guess at all.
-        if (incomplete * 16 > count) guesses_fail_.store(true);
+        if (misguessed * 16 > count) guesses_fail_.store(true);
     }
 
-    void scan_again(std::uint32_t query) {
-        const std::lock_guard lock(again_mutex_);
-        again_.push_back(query);
+    void give_up(std::span<const std::uint32_t> queries) {
+        gave_up_.store(true);
+        const std::lock_guard lock(rest_mutex_);
+        rest_.given_up.insert(rest_.given_up.end(), queries.begin(), queries.end());
     }
 
     void merge(const std::function<void(const Pool&)>& sink) const {
@@ -304,6 +355,7 @@ class Pass {
     }
 
     const Search& search_;
+    const Method method_;
     const std::span<const std::uint32_t> queries_;
     const bool by_group_;
     const Plan plan_;
@@ -311,25 +363,93 @@ class Pass {
     const Execution execution_;
     std::vector<Found> found_;  // by query and shard, if there are several shards
     std::atomic<bool> guesses_fail_{false};
-    std::mutex again_mutex_;
-    std::vector<std::uint32_t> again_;
+    std::atomic<bool> gave_up_{false};
+    std::atomic<std::size_t> rescored_{0};
+    std::mutex rest_mutex_;
+    Rest rest_;
+};
+
+// One search: passes over what is left to do, form by form, coarsest first.
+class Searcher {
+  public:
+    Searcher(const Search& search,
+             const Execution& execution,
+             const std::function<void(const Pool&)>& sink)
+        : search_(search),
+          execution_(execution),
+          sink_(sink),
+          by_group_(search.rules != nullptr && search.rules->use_groups() &&
+                    search.rules->corpus_groups.data() == search.corpus.groups.data()) {}
+
+    SearchWork run() {
+        std::vector<std::uint32_t> queries = order_queries(search_, by_group_);
+        if (first_form() == FormKind::int8) {
+            const bool may_give_up = search_.precision == Precision::automatic;
+            queries = screen(queries, FormKind::int8, may_give_up, execution_);
+            work_.fallen_back = queries.size();
+        }
+        if (!queries.empty())
+            screen(queries, FormKind::float32, false, work_.fallen_back != 0 ? execution_.at(1) : execution_);
+        return work_;
+    }
+
+  private:
+    [[nodiscard]] FormKind first_form() const noexcept {
+        switch (search_.precision) {
+        case Precision::float32:
+            return FormKind::float32;
+        case Precision::int8:
+            return FormKind::int8;
+        default:
+            return preferred_form(search_.corpus.rows.cols, search_.kernel);
+        }
+    }
+
+    // Returns the queries given up.
+    std::vector<std::uint32_t> screen(std::span<const std::uint32_t> queries,
+                                      FormKind kind,
+                                      bool may_give_up,
+                                      const Execution& execution) {
+        const ScreeningForm& form = search_.corpus.form(kind, execution_.at(0));
+        Pass::Rest rest = pass(queries, {form, Guess::yes, may_give_up}, execution);
+        if (rest.misguessed.empty()) return sorted(std::move(rest.given_up));
+        work_.rescanned += rest.misguessed.size();
+        const std::vector<std::uint32_t> again = sorted(std::move(rest.misguessed));
+        const Pass::Rest last = pass(again, {form, Guess::no, may_give_up}, execution_.at(1));
+        rest.given_up.insert(rest.given_up.end(), last.given_up.begin(), last.given_up.end());
+        return sorted(std::move(rest.given_up));
+    }
+
+    Pass::Rest pass(std::span<const std::uint32_t> queries,
+                    const Method& method,
+                    const Execution& execution) {
+        Pass pass(search_, queries, by_group_, method, execution);
+        Pass::Rest rest = pass.run(sink_);
+        work_.rescored += pass.num_rescored();
+        return rest;
+    }
+
+    // In the order that the first pass had.
+    [[nodiscard]] std::vector<std::uint32_t> sorted(std::vector<std::uint32_t> queries) const {
+        std::sort(queries.begin(), queries.end());
+        if (by_group_) sort_by_group(queries, search_.rules->limits->query_groups);
+        return queries;
+    }
+
+    const Search& search_;
+    const Execution& execution_;
+    const std::function<void(const Pool&)>& sink_;
+    const bool by_group_;
+    SearchWork work_;
 };
 
 }  // namespace
 
-void search_pools(const Search& search,
-                  const Execution& execution,
-                  const std::function<void(const Pool&)>& sink) {
-    if (search.queries.rows == 0) return;
-    const bool by_group = search.rules != nullptr && search.rules->use_groups() &&
-                          search.rules->corpus_groups.data() == search.corpus.groups.data();
-    const std::vector<std::uint32_t> order = order_queries(search, by_group);
-    std::vector<std::uint32_t> again =
-        Pass(search, order, by_group, Guess::yes, execution).run(sink);
-    if (again.empty()) return;
-    std::sort(again.begin(), again.end());
-    if (by_group) sort_by_group(again, search.rules->limits->query_groups);
-    Pass(search, again, by_group, Guess::no, execution.at(1)).run(sink);
+SearchWork search_pools(const Search& search,
+                        const Execution& execution,
+                        const std::function<void(const Pool&)>& sink) {
+    if (search.queries.rows == 0) return {};
+    return Searcher(search, execution, sink).run();
 }
 
 }  // namespace nearmiss

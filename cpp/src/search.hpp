@@ -10,6 +10,7 @@
 #include "admission.hpp"
 #include "collect/keys.hpp"
 #include "kernels/kernels.hpp"
+#include "nearmiss/mine.hpp"
 #include "nearmiss/runtime.hpp"
 #include "packed_corpus.hpp"
 #include "score_limits.hpp"
@@ -25,6 +26,7 @@ struct Search {
     std::size_t pool_size = 0;                 // 1 <= pool_size <= rows
     const AdmissionRules* rules = nullptr;     // null: every row is admissible
     std::span<const ScoreInterval> intervals;  // one per query, or empty: any score
+    Precision precision = Precision::automatic;
 };
 
 // The best pool_size admissible rows of a query, best first; fewer if there are no more. `above`:
@@ -36,8 +38,8 @@ struct Pool {
 };
 
 // Calls sink once per query, from worker threads, in no particular order.
-void search_pools(const Search& search,
-                  const Execution& execution,
-                  const std::function<void(const Pool& pool)>& sink);
+SearchWork search_pools(const Search& search,
+                        const Execution& execution,
+                        const std::function<void(const Pool& pool)>& sink);
 
 }  // namespace nearmiss

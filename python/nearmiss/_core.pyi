@@ -28,6 +28,7 @@ class _MineResult(TypedDict):
     scores: _Float32  # (n, num_negatives), nan padded
     counts: _Int64  # (n,)
     positive_scores: _Float32  # (n,) the reference s+ of each query, nan without one
+    work: dict[str, int]
     skipped: _Int64  # (n, 6) rows ruled out: positive, duplicate, exclude, self, group, max score
 
 @final
@@ -62,9 +63,10 @@ def topk(
     corpus: Corpus,
     k: int,
     *,
+    precision: str = "auto",
     num_threads: int = 0,
     progress: _Progress | None = None,
-) -> tuple[_Float32, _Int64]: ...
+) -> tuple[_Float32, _Int64, dict[str, int]]: ...
 def mine(
     queries: _Matrix,
     element_type: str,
@@ -91,6 +93,7 @@ def mine(
     query_ids: _Int64 | None = None,
     seed: int = 0,
     epoch: int = 0,
+    precision: str = "auto",
     num_threads: int = 0,
     progress: _Progress | None = None,
 ) -> _MineResult: ...

@@ -42,7 +42,7 @@ from nearmiss.runtime import resolve_num_threads
 from nearmiss.strategies.base import Strategy
 
 OnShortage: TypeAlias = Literal["pad", "drop", "error"]
-Precision: TypeAlias = Literal["auto", "float32"]
+Precision: TypeAlias = Literal["auto", "float32", "int8"]
 
 
 def topk(
@@ -65,8 +65,10 @@ def topk(
         From 1 to m.
     metric : {"cosine", "ip", "l2"}, optional
         Default: the corpus's own, else cosine.
-    precision : {"auto", "float32"}
-        How to screen. Changes the time, never the answer.
+    precision : {"auto", "float32", "int8"}
+        What to screen in: int8 codes with a proven error bound, or float32. ``"auto"`` takes
+        int8 where it pays and turns to float32 where it does not. Changes the time, never the
+        answer.
     num_threads : int, optional
         Default: all that are allowed (``NEARMISS_NUM_THREADS``, affinity, cgroup); one inside
         a DataLoader worker.
@@ -98,7 +100,10 @@ def topk(
     if k > source.num_rows:
         raise ValueError(f"k: must be at most the {source.num_rows} rows of the corpus, got {k}")
     packed = source.pack(None, threads)
-    return _core.topk(rows.rows, rows.element_type, packed._core, k, num_threads=threads)
+    scores, indices, _ = _core.topk(
+        rows.rows, rows.element_type, packed._core, k, precision=precision, num_threads=threads
+    )
+    return scores, indices
 
 
 def mine(
@@ -172,8 +177,10 @@ def mine(
         corpus row a query is, for ``exclude_self``. All different. Default: row numbers.
     metric : {"cosine", "ip", "l2"}, optional
         Default: the corpus's own, else cosine.
-    precision : {"auto", "float32"}
-        How to screen. Changes the time, never the answer.
+    precision : {"auto", "float32", "int8"}
+        What to screen in: int8 codes with a proven error bound, or float32. ``"auto"`` takes
+        int8 where it pays and turns to float32 where it does not. Changes the time, never the
+        answer.
     on_shortage : {"pad", "drop", "error"}
         A query with fewer admissible rows than asked for: pad its row with -1 and nan, leave
         it out (`Negatives.query_indices` tells which remain), or raise ValueError.
@@ -242,6 +249,7 @@ def mine(
             packed._core,
             law=request.plan.law,
             exclude_duplicates=request.limits.exclude_duplicates,
+            precision=precision,
             # The groups a corpus was packed with it knows already.
             corpus_groups=None if packed._groups is groups.corpus else groups.corpus_codes,
             num_threads=threads,

@@ -15,6 +15,20 @@
 
 namespace nearmiss {
 
+// What rows are screened in. Changes the time, never the answer.
+enum class Precision : std::uint8_t {
+    automatic,  // int8 where it pays, float32 where it turns out not to
+    float32,
+    int8,
+};
+
+// What a search did, for benchmarks. Depends on the number of threads.
+struct SearchWork {
+    std::size_t rescored = 0;     // pairs scored exactly
+    std::size_t rescanned = 0;    // queries whose guessed threshold was wrong: scanned twice
+    std::size_t fallen_back = 0;  // queries for which int8 codes were too coarse: scanned in float32
+};
+
 // How negatives are picked from the admissible rows of a query.
 enum class Law : std::uint8_t {
     top,      // the first of the rank window
@@ -28,6 +42,7 @@ struct Choice {
     std::uint64_t seed = 0;
     std::uint64_t epoch = 0;
     std::span<const std::int64_t> query_ids;  // empty: 0, 1, 2, …
+    Precision precision = Precision::automatic;
 };
 
 // Why a (query, row) pair was ruled out. A pair ruled out for several reasons counts under each of
@@ -45,11 +60,13 @@ struct MineResult {
     std::vector<std::int64_t> counts;    // num_queries
     std::vector<float> positive_scores;  // num_queries: s+, NaN without a positive
     std::vector<std::int64_t> skipped;   // num_queries x kNumCauses
+    SearchWork work;
 };
 
 struct TopkResult {
     std::vector<float> scores;          // num_queries x k, best first
     std::vector<std::int64_t> indices;  // the same shape
+    SearchWork work;
 };
 
 // The k best rows of each query: higher score first, ties to the lower row. 1 <= k <= rows.
@@ -58,6 +75,7 @@ struct TopkResult {
 [[nodiscard]] TopkResult topk(MatrixView queries,
                               const Corpus& corpus,
                               std::size_t k,
+                              Precision precision,
                               const Execution& execution);
 
 // Requires ranges already checked against each other; rows and groups are checked here.

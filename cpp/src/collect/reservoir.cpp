@@ -4,21 +4,28 @@
 #include <algorithm>
 #include <functional>
 #include <limits>
+#include <numeric>
 
 namespace nearmiss {
 namespace {
 
-constexpr std::size_t kSmallestSlack = 32;
+constexpr std::size_t kLeastRoom = 32;
+// Screened scores are proven to be within `error`; guesses take them to be within this part of it.
+// Real errors are about error / sqrt(d): with no slack at all a quarter of the guesses fail, with
+// this much hardly any.
+constexpr double kGuessedSlack = 0.125;
 
 }  // namespace
 
 std::size_t Reservoirs::capacity_for(std::size_t pool_size) noexcept {
     // More room means staler thresholds, hence more rows to look at; less means more selections.
-    return pool_size + std::max(2 * pool_size, kSmallestSlack) + kernels::kPanelRows;
+    return pool_size + std::max(2 * pool_size, kLeastRoom) + kernels::kPanelRows;
 }
 
-void Reservoirs::reset(QueryBlock& block, std::size_t pool_size) {
+void Reservoirs::reset(QueryBlock& block, std::size_t pool_size, Guess guess) {
     block_ = &block;
+    guess_ = guess;
+    num_rescored_ = 0;
     pool_size_ = pool_size;
     rank_ = pool_size;
     capacity_ = capacity_for(pool_size);
@@ -36,7 +43,7 @@ void Reservoirs::tighten(std::size_t i, ExactScorer& scorer) {
     if (spare < kernels::kPanelRows + (capacity_ - pool_size_) / 4) rescore(i, scorer);
 }
 
-std::optional<double> Reservoirs::certain_score(std::size_t i) {
+std::optional<double> Reservoirs::certain_score(std::size_t i, double slack) {
     std::size_t rank = rank_;
     Key* const begin = keys_.data() + i * capacity_;
     Key* const end = begin + counts_[i];
@@ -45,24 +52,25 @@ std::optional<double> Reservoirs::certain_score(std::size_t i) {
     if (interval.has_ceiling()) {
         // Rows this close to the ceiling may turn out above it and do not count. They screen best
         // of all, so it is enough to look that many places further down.
-        const double sure = scale.screened(interval.ceiling) - scale.error;
+        const double sure = scale.screened(interval.ceiling) - slack;
         rank += static_cast<std::size_t>(std::count_if(
             begin, end, [sure](Key key) { return static_cast<double>(score_of(key)) > sure; }));
     }
     if (counts_[i] < rank) return {};
     std::nth_element(begin, begin + (rank - 1), end, std::greater<>());
     const double score = static_cast<double>(score_of(begin[rank - 1]));
-    if (score < scale.screened(interval.floor) + scale.error) return {};
+    if (score < scale.screened(interval.floor) + slack) return {};
     return score;
 }
 
 void Reservoirs::drop_screened(std::size_t i) {
-    const std::optional<double> kth = certain_score(i);
+    const double error = block_->scale(i).error;
+    const double slack = guess_ == Guess::yes ? kGuessedSlack * error : error;
+    const std::optional<double> kth = certain_score(i, slack);
     if (!kth) return;
-    // Less twice the error, which is right for the k-th and enough for complete() to see that a
-    // guess was right.
-    block_->raise_lower(i, *kth - 2 * block_->scale(i).error);
-    const float lower = block_->lower()[i];
+    block_->raise_lower(i, *kth - (error + slack));
+    const float lower = block_->lower(i);
+    if (guess_ == Guess::yes && lower > block_->initial_lower(i)) guesses_[i] = lower;
     Key* const begin = keys_.data() + i * capacity_;
     Key* const end = std::partition(
         begin, begin + counts_[i], [lower](Key key) { return score_of(key) >= lower; });
@@ -70,13 +78,14 @@ void Reservoirs::drop_screened(std::size_t i) {
 }
 
 void Reservoirs::end_sample() {
-    for (std::size_t i = 0; i < counts_.size(); ++i) {
-        const float before = block_->initial_lower(i);
+    for (std::size_t i = 0; i < counts_.size(); ++i)
         // Not after rescoring: then the threshold is as good as it gets.
         if (exact_[i] == 0) drop_screened(i);
-        if (block_->lower()[i] > before) guesses_[i] = block_->lower()[i];
-    }
     rank_ = pool_size_;
+}
+
+std::size_t Reservoirs::num_held() const noexcept {
+    return std::accumulate(counts_.begin(), counts_.end(), std::size_t{0});
 }
 
 bool Reservoirs::complete(std::size_t i) const noexcept {
@@ -92,6 +101,7 @@ void Reservoirs::rescore(std::size_t i, ExactScorer& scorer) {
     Key* const begin = keys_.data() + i * capacity_;
     Key* end = begin + exact_[i];
     const std::size_t screened = counts_[i] - exact_[i];
+    num_rescored_ += screened;
     rows_.resize(screened);
     scores_.resize(screened);
     for (std::size_t j = 0; j < screened; ++j) rows_[j] = row_of(end[j]);

@@ -4,12 +4,13 @@
 //
 // A reservoir first holds screened scores a, each within `error` of the truth. If the k-th best
 // among the *certainly admissible* ones is a_k, then k admissible rows score at least a_k - error,
-// and a row screened below a_k - 2 error cannot be in the pool: that is the threshold. When a
-// reservoir is full of rows that cannot be told apart that way (ties, near-duplicates), it is
+// and a row screened below a_k - 2 error cannot be in the pool: that is the proven threshold. When
+// a reservoir is full of rows that cannot be told apart that way (ties, near-duplicates), it is
 // rescored exactly, which leaves at most k of them.
 //
-// A threshold may also be guessed from a sample of the corpus; whether it lost anything shows at
-// the end, when the exact k-th score is known.
+// A guessed threshold is higher: it follows a sample of the corpus first, and counts on errors
+// being far smaller than they could be. Whether it lost anything shows at the end, when the exact
+// k-th score is known.
 #pragma once
 
 #include <cstddef>
@@ -25,13 +26,15 @@
 
 namespace nearmiss {
 
+enum class Guess { yes, no };
+
 class Reservoirs {
   public:
     // Room for one panel's worth of rows is always left, so that add() never overflows between
     // two calls of make_room().
     [[nodiscard]] static std::size_t capacity_for(std::size_t pool_size) noexcept;
 
-    void reset(QueryBlock& block, std::size_t pool_size);
+    void reset(QueryBlock& block, std::size_t pool_size, Guess guess);
 
     // Call before adding up to kPanelRows rows to query i.
     void make_room(std::size_t i, ExactScorer& scorer) {
@@ -42,8 +45,8 @@ class Reservoirs {
     }
     void count_above(std::size_t i, std::int64_t rows) noexcept { above_[i] += rows; }
 
-    // Between these two, thresholds follow the rank-th best row seen, a guess at what the k-th best
-    // of all rows will need. Rows below the guess are dropped.
+    // Only when guessing. Between these two, thresholds follow the rank-th best row seen, a guess at
+    // what the k-th best of all rows will need.
     void begin_sample(std::size_t rank) noexcept { rank_ = rank; }
     void end_sample();
 
@@ -51,25 +54,32 @@ class Reservoirs {
     [[nodiscard]] std::span<const Key> finish(std::size_t i, ExactScorer& scorer);
     // After finish: false if a guessed threshold may have kept rows out of the pool.
     [[nodiscard]] bool complete(std::size_t i) const noexcept;
+    // Rows now held, over all queries.
+    [[nodiscard]] std::size_t num_held() const noexcept;
+    // Rows scored exactly since the last reset.
+    [[nodiscard]] std::size_t num_rescored() const noexcept { return num_rescored_; }
     // After finish: admissible rows above the ceiling, those found when rescoring included.
     [[nodiscard]] std::int64_t above(std::size_t i) const noexcept { return above_[i]; }
 
   private:
     void tighten(std::size_t i, ExactScorer& scorer);
     void drop_screened(std::size_t i);
-    // The rank_-th best screened score among the certainly admissible rows, if there are as many.
-    [[nodiscard]] std::optional<double> certain_score(std::size_t i);
+    // The rank_-th best screened score among the rows certain to be admissible, if screened scores
+    // are off by `slack` at most; none if there are not as many.
+    [[nodiscard]] std::optional<double> certain_score(std::size_t i, double slack);
     void rescore(std::size_t i, ExactScorer& scorer);
 
     QueryBlock* block_ = nullptr;
     std::size_t pool_size_ = 0;
+    Guess guess_ = Guess::no;
+    std::size_t num_rescored_ = 0;
     std::size_t rank_ = 0;  // of the certain row that thresholds follow
     std::size_t capacity_ = 0;
     AlignedBuffer<Key> keys_;            // size() x capacity: first exact, then screened keys
     std::vector<std::uint32_t> counts_;  // keys held
     std::vector<std::uint32_t> exact_;   // of which exact
     std::vector<std::int64_t> above_;
-    std::vector<float> guesses_;       // the guessed threshold, -infinity where there is none
+    std::vector<float> guesses_;       // the highest guessed threshold, -infinity if none
     std::vector<std::uint32_t> rows_;  // scratch of rescore
     std::vector<float> scores_;
 };

@@ -34,6 +34,72 @@ struct ScreenTask {
     const float* upper;       // the same, or null: no ceiling, and `above` stays zero
 };
 
+// ---- int8 codes --------------------------------------------------------------------------------
+// Four codes of one vector are kept together, which serves multiply-add instructions over pairs
+// and over fours alike. A panel of codes holds, for every step of four elements, the four
+// unsigned codes (code + kCodeOffset) of each of its kPanelRows rows; a tile the four signed codes
+// of each of its kTileQueries queries.
+inline constexpr std::size_t kCodesPerStep = 4;
+inline constexpr std::size_t kPanelStepBytes = kPanelRows * kCodesPerStep;
+inline constexpr std::size_t kTileStepBytes = kTileQueries * kCodesPerStep;
+inline constexpr std::int32_t kCodeOffset = 128;
+inline constexpr std::int32_t kMaxRowCode = 127;
+// Two unsigned codes times two signed ones must fit 16 bits: 2 * 255 * 64 <= 32767.
+inline constexpr std::int32_t kMaxQueryCode = 64;
+// Sums may be kept modulo 2^16, the even and the odd pairs of codes apart, over one segment of
+// steps. Cauchy-Schwarz bounds their final values by the norms of the codes that enter them, which
+// must not exceed this.
+inline constexpr std::int32_t kMaxSegmentSum = 32767;
+
+// What a sum over one segment starts from, to undo the offset of unsigned codes.
+struct CodeStart {
+    std::int16_t even;  // -kCodeOffset * the sum of the query's codes in even pairs, modulo 2^16
+    std::int16_t odd;   // the same for odd pairs
+    std::int32_t sum;   // both, in full
+};
+
+struct CodeScreenTask {
+    const std::uint8_t* panel;    // steps x kPanelStepBytes, 64-byte aligned; the next one behind
+    const float* row_terms;       // kPanelRows
+    const std::int8_t* tiles;     // tile t at tiles + t * steps * kTileStepBytes
+    const CodeStart* starts;      // segments x kTileQueries for every tile
+    const float* term_factors;    // one per query of the block
+    std::size_t steps;
+    std::size_t segment_steps;    // the last segment may be shorter
+    std::uint32_t tile_begin;
+    std::uint32_t tile_end;  // > tile_begin
+    const float* lower;      // one per query of the block
+    const float* upper;      // the same, or null: no ceiling, and `above` stays zero
+};
+
+// Centres and rotates kPanelRows vectors, lane-major: element i of lane r at
+// [i * kPanelRows + r].
+struct RotateTask {
+    float* elements;  // cols x kPanelRows, overwritten
+    std::size_t cols;
+    std::size_t block;            // the largest power of two <= cols
+    const float* centre;          // cols
+    const float* centre_factors;  // one per lane
+    const float* signs;           // cols, each 1 or -1
+    // Results, one per lane:
+    float* centre_products;  // centre . vector
+    float* squared_norms;    // |vector - centre_factor * centre|^2
+    float* peaks;            // the largest absolute element after rotation
+};
+
+// Rounds elements * scale to codes.
+struct QuantiseTask {
+    const float* elements;  // steps x kCodesPerStep x kPanelRows
+    std::size_t steps;
+    std::size_t segment_steps;
+    const float* scales;   // one per lane
+    std::int32_t limit;    // codes are clamped to +-limit
+    std::int32_t offset;   // added to every code
+    std::uint8_t* codes;   // steps x kPanelStepBytes
+    float* residuals;      // one per lane: sum of (element * scale - code)^2
+    float* segment_norms;  // segments x 2 x kPanelRows: squared norms of codes in even, odd pairs
+};
+
 // Which rows to score against a query: row `positions[i]` begins at data + positions[i] * stride.
 struct RowList {
     const char* data;
@@ -53,12 +119,26 @@ struct KernelTable {
     // at most gamma_depth(2^-24) of relative rounding (see bound.hpp).
     std::uint32_t (*screen)(const ScreenTask& task, TileHit* hits);
 
+    // How many times the rate of `screen` that of `screen_codes` is, about.
+    float code_speed;
+    // The same with int8 codes. The score of a pair is the exact integer inner product of its codes
+    // plus row term times term factor, added in float32.
+    std::uint32_t (*screen_codes)(const CodeScreenTask& task, TileHit* hits);
+    void (*rotate)(const RotateTask& task);
+    void (*quantise)(const QuantiseTask& task);
+
     // Promise 1 of the design: sums in float64 over eight lanes, the same bits on every target.
     struct PerType {
-        // out[i] = D(query, row i); query has cols elements.
-        void (*inner_products)(const float* query, const RowList& rows, double* out);
+        // out[i] = D(query, row i); query has cols elements, `scratch` room for as many.
+        void (*inner_products)(const float* query,
+                               const RowList& rows,
+                               double* scratch,
+                               double* out);
         // out[i] = sum (query - row i)^2
-        void (*squared_distances)(const float* query, const RowList& rows, double* out);
+        void (*squared_distances)(const float* query,
+                                  const RowList& rows,
+                                  double* scratch,
+                                  double* out);
         // D(row, row); not finite if and only if an element is not.
         double (*squared_norm)(const void* row, std::size_t cols);
         // out[places[k] * lanes + r] = float(double(rows[r][k]) * scales[r]), for

@@ -5,7 +5,9 @@
 #pragma once
 
 #include "kernels/generic/rows.hpp"
+#include "kernels/generic/encode.hpp"
 #include "kernels/generic/screen.hpp"
+#include "kernels/generic/screen_codes.hpp"
 #include "kernels/kernels.hpp"
 
 #define NEARMISS_TABLE_NAME(target) NEARMISS_TABLE_NAME_(target)
@@ -32,6 +34,10 @@ extern const KernelTable NEARMISS_TABLE_NAME(NEARMISS_TARGET);
 constinit const KernelTable NEARMISS_TABLE_NAME(NEARMISS_TARGET) = {
     NEARMISS_TARGET_STRING(NEARMISS_TARGET),
     &screen,
+    kCodeSpeed,
+    &screen_codes,
+    &rotate,
+    &quantise,
     {
         kernels_of_type<float>,
         kernels_of_type<Half>,

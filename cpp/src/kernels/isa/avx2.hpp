@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "kernels/always_inline.hpp"
+#include "kernels/kernels.hpp"
 
 namespace {
 
@@ -22,6 +23,13 @@ inline void store_f32(float* p, F32 v) { _mm256_storeu_ps(p, v); }
 inline F32 broadcast_f32(const float* p) { return _mm256_broadcast_ss(p); }
 inline F32 multiply_add(F32 a, F32 b, F32 c) { return _mm256_fmadd_ps(a, b, c); }
 
+inline F32 add(F32 a, F32 b) { return _mm256_add_ps(a, b); }
+inline F32 subtract(F32 a, F32 b) { return _mm256_sub_ps(a, b); }
+inline F32 multiply(F32 a, F32 b) { return _mm256_mul_ps(a, b); }
+// b where either is NaN.
+inline F32 minimum(F32 a, F32 b) { return _mm256_min_ps(a, b); }
+inline F32 maximum(F32 a, F32 b) { return _mm256_max_ps(a, b); }
+
 struct Mask {
     __m256 lanes;
 };
@@ -31,6 +39,65 @@ inline Mask less_than(F32 a, F32 b) { return {_mm256_cmp_ps(a, b, _CMP_LT_OQ)}; 
 inline Mask operator|(Mask a, Mask b) { return {_mm256_or_ps(a.lanes, b.lanes)}; }
 inline std::uint32_t to_bits(Mask m) {
     return static_cast<std::uint32_t>(_mm256_movemask_ps(m.lanes));
+}
+
+// ---- int32 vectors and int8 codes -----------------------------------------------------------------
+// A struct, because __m256i is also what codes are held in.
+struct I32 {
+    __m256i lanes;
+};
+
+inline I32 zero_i32() { return {_mm256_setzero_si256()}; }
+inline I32 broadcast_i32(std::int32_t value) { return {_mm256_set1_epi32(value)}; }
+inline I32 load_i32(const std::int32_t* p) {
+    return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))};
+}
+inline void store_i32(std::int32_t* p, I32 v) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v.lanes);
+}
+// The bytes of every lane, lowest first.
+inline void store_bytes(std::uint8_t* p, I32 v) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v.lanes);
+}
+inline I32 add(I32 a, I32 b) { return {_mm256_add_epi32(a.lanes, b.lanes)}; }
+inline I32 bit_and(I32 a, I32 b) { return {_mm256_and_si256(a.lanes, b.lanes)}; }
+inline I32 bit_or(I32 a, I32 b) { return {_mm256_or_si256(a.lanes, b.lanes)}; }
+template <int kBits>
+inline I32 shift_left(I32 a) {
+    return {_mm256_slli_epi32(a.lanes, kBits)};
+}
+inline F32 to_f32(I32 a) { return _mm256_cvtepi32_ps(a.lanes); }
+// To the nearest integer; |v| < 2^22.
+inline I32 round_to_i32(F32 v) { return {_mm256_cvtps_epi32(v)}; }
+
+// How the tile of codes runs, compared with the float32 tile.
+constexpr float kCodeSpeed = 3;
+
+// Eight rows, each with the sums over even and over odd pairs of codes, modulo 2^16.
+struct CodeSums {
+    __m256i pairs;
+};
+using RowCodes = __m256i;    // 8 rows x 4 codes
+using QueryCodes = __m256i;  // 8 times the same 4 codes
+
+inline __m256i broadcast_four_bytes(const void* p) {
+    return _mm256_broadcastd_epi32(_mm_loadu_si32(p));
+}
+inline CodeSums start_sums(const nearmiss::kernels::CodeStart& start) {
+    return {broadcast_four_bytes(&start.even)};
+}
+inline RowCodes load_row_codes(const std::uint8_t* p) {
+    return _mm256_load_si256(reinterpret_cast<const __m256i*>(p));
+}
+inline QueryCodes broadcast_query_codes(const std::int8_t* p) {
+    return broadcast_four_bytes(p);
+}
+// sums + the four products of every row's codes with the query's.
+inline CodeSums multiply_add_codes(CodeSums sums, RowCodes rows, QueryCodes query) {
+    return {_mm256_add_epi16(sums.pairs, _mm256_maddubs_epi16(rows, query))};
+}
+inline I32 widen_sums(CodeSums sums) {
+    return {_mm256_madd_epi16(sums.pairs, _mm256_set1_epi16(1))};
 }
 
 // GCC 12 takes a call that only prefetches for one without effect, and drops it.
@@ -52,6 +119,16 @@ inline F64x8 subtract(F64x8 a, F64x8 b) {
 inline F64x8 multiply(F64x8 a, F64x8 b) {
     return {_mm256_mul_pd(a.low, b.low), _mm256_mul_pd(a.high, b.high)};
 }
+// a * b + c for products that are exact in float64: fused or not makes no difference.
+inline F64x8 multiply_add(F64x8 a, F64x8 b, F64x8 c) {
+    return {_mm256_fmadd_pd(a.low, b.low, c.low), _mm256_fmadd_pd(a.high, b.high, c.high)};
+}
+inline F64x8 load_f64(const double* p) { return {_mm256_loadu_pd(p), _mm256_loadu_pd(p + 4)}; }
+inline F64x8 load_elements(const double* p) { return load_f64(p); }
+inline void store_f64(double* p, F64x8 v) {
+    _mm256_storeu_pd(p, v.low);
+    _mm256_storeu_pd(p + 4, v.high);
+}
 inline F64x8 broadcast_f64(double value) { return {_mm256_set1_pd(value), _mm256_set1_pd(value)}; }
 
 inline double sum_lanes(F64x8 v) {
@@ -63,6 +140,29 @@ inline double sum_lanes(F64x8 v) {
 inline void store_as_float(float* p, F64x8 v) {
     _mm_storeu_ps(p, _mm256_cvtpd_ps(v.low));
     _mm_storeu_ps(p + 4, _mm256_cvtpd_ps(v.high));
+}
+
+// lines[j][at + r] = block[r][j] for r, j < 8
+inline void store_transposed(const float (*block)[8], float* const* lines, std::size_t at) {
+    __m256 pairs[8];  // of rows r and r + 4, so that what follows stays within 128 bits
+    for (std::size_t r = 0; r < 4; ++r) {
+        pairs[r] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(block[r])),
+                                        _mm_loadu_ps(block[r + 4]),
+                                        1);
+        pairs[r + 4] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(block[r] + 4)),
+                                            _mm_loadu_ps(block[r + 4] + 4),
+                                            1);
+    }
+    for (std::size_t half = 0; half < 8; half += 4) {
+        const __m256 low01 = _mm256_unpacklo_ps(pairs[half], pairs[half + 1]);
+        const __m256 high01 = _mm256_unpackhi_ps(pairs[half], pairs[half + 1]);
+        const __m256 low23 = _mm256_unpacklo_ps(pairs[half + 2], pairs[half + 3]);
+        const __m256 high23 = _mm256_unpackhi_ps(pairs[half + 2], pairs[half + 3]);
+        _mm256_storeu_ps(lines[half] + at, _mm256_shuffle_ps(low01, low23, 0x44));
+        _mm256_storeu_ps(lines[half + 1] + at, _mm256_shuffle_ps(low01, low23, 0xee));
+        _mm256_storeu_ps(lines[half + 2] + at, _mm256_shuffle_ps(high01, high23, 0x44));
+        _mm256_storeu_ps(lines[half + 3] + at, _mm256_shuffle_ps(high01, high23, 0xee));
+    }
 }
 
 // ---- element types ---------------------------------------------------------------------------------

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "kernels/always_inline.hpp"
+#include "kernels/kernels.hpp"
 
 namespace {
 
@@ -40,6 +41,28 @@ inline F32 multiply_add(F32 a, F32 b, F32 c) {
     return c;
 }
 
+inline F32 add(F32 a, F32 b) {
+    for (std::size_t i = 0; i < kLanes; ++i) a.lane[i] += b.lane[i];
+    return a;
+}
+inline F32 subtract(F32 a, F32 b) {
+    for (std::size_t i = 0; i < kLanes; ++i) a.lane[i] -= b.lane[i];
+    return a;
+}
+inline F32 multiply(F32 a, F32 b) {
+    for (std::size_t i = 0; i < kLanes; ++i) a.lane[i] *= b.lane[i];
+    return a;
+}
+// b where either is NaN.
+inline F32 minimum(F32 a, F32 b) {
+    for (std::size_t i = 0; i < kLanes; ++i) b.lane[i] = a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i];
+    return b;
+}
+inline F32 maximum(F32 a, F32 b) {
+    for (std::size_t i = 0; i < kLanes; ++i) b.lane[i] = a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i];
+    return b;
+}
+
 // A lane mask: bit i is set where a <= b.
 struct Mask {
     std::uint32_t bits;
@@ -59,6 +82,97 @@ inline Mask less_than(F32 a, F32 b) {
 
 inline Mask operator|(Mask a, Mask b) { return {a.bits | b.bits}; }
 inline std::uint32_t to_bits(Mask m) { return m.bits; }
+
+// ---- int32 vectors and int8 codes -----------------------------------------------------------------
+struct I32 {
+    std::int32_t lane[kLanes];
+};
+
+inline I32 zero_i32() { return {}; }
+inline I32 broadcast_i32(std::int32_t value) {
+    I32 v;
+    for (std::size_t i = 0; i < kLanes; ++i) v.lane[i] = value;
+    return v;
+}
+inline I32 load_i32(const std::int32_t* p) {
+    I32 v;
+    for (std::size_t i = 0; i < kLanes; ++i) v.lane[i] = p[i];
+    return v;
+}
+inline void store_i32(std::int32_t* p, I32 v) {
+    for (std::size_t i = 0; i < kLanes; ++i) p[i] = v.lane[i];
+}
+// The bytes of every lane, lowest first.
+inline void store_bytes(std::uint8_t* p, I32 v) {
+    for (std::size_t i = 0; i < kLanes; ++i)
+        for (std::size_t j = 0; j < 4; ++j)
+            p[4 * i + j] =
+                static_cast<std::uint8_t>(static_cast<std::uint32_t>(v.lane[i]) >> (8 * j));
+}
+inline I32 add(I32 a, I32 b) {
+    for (std::size_t i = 0; i < kLanes; ++i) a.lane[i] += b.lane[i];
+    return a;
+}
+inline I32 bit_and(I32 a, I32 b) {
+    for (std::size_t i = 0; i < kLanes; ++i) a.lane[i] &= b.lane[i];
+    return a;
+}
+inline I32 bit_or(I32 a, I32 b) {
+    for (std::size_t i = 0; i < kLanes; ++i) a.lane[i] |= b.lane[i];
+    return a;
+}
+template <int kBits>
+inline I32 shift_left(I32 a) {
+    for (std::size_t i = 0; i < kLanes; ++i)
+        a.lane[i] = static_cast<std::int32_t>(static_cast<std::uint32_t>(a.lane[i]) << kBits);
+    return a;
+}
+inline F32 to_f32(I32 a) {
+    F32 v;
+    for (std::size_t i = 0; i < kLanes; ++i) v.lane[i] = static_cast<float>(a.lane[i]);
+    return v;
+}
+// To the nearest integer; |v| < 2^22.
+inline I32 round_to_i32(F32 v) {
+    I32 r;
+    // Adding 1.5 * 2^23 leaves no bits for a fraction.
+    for (std::size_t i = 0; i < kLanes; ++i)
+        r.lane[i] = static_cast<std::int32_t>((v.lane[i] + 12582912.0f) - 12582912.0f);
+    return r;
+}
+
+// How the tile of codes runs, compared with the float32 tile.
+constexpr float kCodeSpeed = 1;
+
+using CodeSums = I32;  // kLanes rows
+
+struct RowCodes {
+    std::uint8_t at[kLanes][4];
+};
+struct QueryCodes {
+    std::int8_t at[4];
+};
+
+inline CodeSums start_sums(const nearmiss::kernels::CodeStart& start) {
+    return broadcast_i32(start.sum);
+}
+inline RowCodes load_row_codes(const std::uint8_t* p) {
+    RowCodes codes;
+    for (std::size_t i = 0; i < kLanes; ++i)
+        for (std::size_t j = 0; j < 4; ++j) codes.at[i][j] = p[4 * i + j];
+    return codes;
+}
+inline QueryCodes broadcast_query_codes(const std::int8_t* p) {
+    return {{p[0], p[1], p[2], p[3]}};
+}
+// sums + the four products of every row's codes with the query's.
+inline CodeSums multiply_add_codes(CodeSums sums, RowCodes rows, QueryCodes query) {
+    for (std::size_t i = 0; i < kLanes; ++i)
+        for (std::size_t j = 0; j < 4; ++j)
+            sums.lane[i] += static_cast<std::int32_t>(rows.at[i][j]) * query.at[j];
+    return sums;
+}
+inline I32 widen_sums(CodeSums sums) { return sums; }
 
 // GCC 12 takes a call that only prefetches for one without effect, and drops it.
 NEARMISS_ALWAYS_INLINE inline void prefetch([[maybe_unused]] const char* p) {
@@ -89,6 +203,16 @@ inline F64x8 multiply(F64x8 a, F64x8 b) {
     return a;
 }
 
+// a * b + c for products that are exact in float64: fused or not makes no difference.
+inline F64x8 multiply_add(F64x8 a, F64x8 b, F64x8 c) { return add(c, multiply(a, b)); }
+inline F64x8 load_f64(const double* p) {
+    F64x8 v;
+    for (std::size_t i = 0; i < 8; ++i) v.lane[i] = p[i];
+    return v;
+}
+inline void store_f64(double* p, F64x8 v) {
+    for (std::size_t i = 0; i < 8; ++i) p[i] = v.lane[i];
+}
 inline F64x8 broadcast_f64(double value) {
     F64x8 v;
     for (double& lane : v.lane) lane = value;
@@ -106,6 +230,12 @@ inline void store_as_float(float* p, F64x8 v) {
     for (int i = 0; i < 8; ++i) p[i] = static_cast<float>(v.lane[i]);
 }
 
+// lines[j][at + r] = block[r][j] for r, j < 8
+inline void store_transposed(const float (*block)[8], float* const* lines, std::size_t at) {
+    for (std::size_t j = 0; j < 8; ++j)
+        for (std::size_t r = 0; r < 8; ++r) lines[j][at + r] = block[r][j];
+}
+
 // ---- element types ---------------------------------------------------------------------------------
 struct Half {
     std::uint16_t bits;
@@ -117,6 +247,7 @@ struct BFloat16 {
 inline float from_bits(std::uint32_t bits) { return __builtin_bit_cast(float, bits); }
 
 inline float widen(float v) { return v; }
+inline double widen(double v) { return v; }
 inline float widen(BFloat16 v) { return from_bits(std::uint32_t{v.bits} << 16); }
 inline float widen(std::int8_t v) { return static_cast<float>(v); }
 inline float widen(std::uint8_t v) { return static_cast<float>(v); }

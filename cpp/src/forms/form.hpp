@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// A screening form: the corpus packed for one kind of screening tile, and queries packed to meet it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "exact_scores.hpp"
+#include "forms/bound.hpp"
+#include "kernels/kernels.hpp"
+
+namespace nearmiss {
+
+// Tiles [begin, end) of a block.
+struct TileRange {
+    std::uint32_t begin;
+    std::uint32_t end;
+};
+
+// Screening thresholds of a block, one per place in its tiles, in screening units.
+struct Thresholds {
+    const float* early;  // lower - ScreenScale::rest, rounded down
+    const float* lower;
+    const float* upper;  // null: no ceiling
+};
+
+// The queries of a block in one form, for one SIMD target. Not thread-safe.
+class PackedQueries {
+  public:
+    virtual ~PackedQueries() = default;
+
+    // Queries i goes to place i % kTileQueries of tile i / kTileQueries; scales[i] is its scale.
+    virtual void pack(std::span<const ExactQuery> queries, std::span<ScreenScale> scales) = 0;
+
+    // Writes a hit for every tile of the range with something to look at in the panel; returns how
+    // many. The range is not empty.
+    [[nodiscard]] virtual std::uint32_t screen(std::size_t panel,
+                                               TileRange tiles,
+                                               const Thresholds& thresholds,
+                                               kernels::TileHit* hits) const = 0;
+};
+
+// Thread-safe but for the packing functions; those on different panels may run at once.
+class ScreeningForm {
+  public:
+    virtual ~ScreeningForm() = default;
+
+    // The rows' norms must be known.
+    virtual void pack_panels(std::size_t begin,
+                             std::size_t end,
+                             const kernels::KernelTable& kernel) = 0;
+    // After packing, all of it or some. False: packing everything again, now that more is known,
+    // would make a better form.
+    [[nodiscard]] virtual bool settle() = 0;
+
+    [[nodiscard]] virtual std::unique_ptr<PackedQueries> make_queries(
+        const kernels::KernelTable& kernel) const = 0;
+    [[nodiscard]] virtual std::size_t bytes_per_tile() const noexcept = 0;
+    [[nodiscard]] virtual std::size_t nbytes() const noexcept = 0;
+};
+
+}  // namespace nearmiss

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+// From float32 vectors to int8 codes, kPanelRows vectors at a time, one per lane: centre, rotate,
+// round.
+#pragma once
+
+#include "kernels/generic/unrolled.hpp"
+#include "kernels/kernels.hpp"
+
+namespace {
+
+using nearmiss::kernels::kCodesPerStep;
+using nearmiss::kernels::kPanelRows;
+using nearmiss::kernels::QuantiseTask;
+using nearmiss::kernels::RotateTask;
+
+constexpr std::size_t kLineVectors = nearmiss::kernels::kPanelRows / kLanes;
+
+// One element of every lane.
+struct Line {
+    F32 at[kLineVectors];
+};
+
+NEARMISS_ALWAYS_INLINE inline Line load_line(const float* p) {
+    Line line;
+    unrolled<kLineVectors>(
+        [&](auto v) NEARMISS_ALWAYS_INLINE { line.at[v] = load_f32(p + v * kLanes); });
+    return line;
+}
+
+NEARMISS_ALWAYS_INLINE inline void store_line(float* p, const Line& line) {
+    unrolled<kLineVectors>(
+        [&](auto v) NEARMISS_ALWAYS_INLINE { store_f32(p + v * kLanes, line.at[v]); });
+}
+
+template <class F>
+NEARMISS_ALWAYS_INLINE inline Line map_lines(const Line& a, const Line& b, const F& f) {
+    Line result;
+    unrolled<kLineVectors>(
+        [&](auto v) NEARMISS_ALWAYS_INLINE { result.at[v] = f(a.at[v], b.at[v]); });
+    return result;
+}
+
+NEARMISS_ALWAYS_INLINE inline Line add(const Line& a, const Line& b) {
+    return map_lines(a, b, [](F32 x, F32 y) NEARMISS_ALWAYS_INLINE { return add(x, y); });
+}
+NEARMISS_ALWAYS_INLINE inline Line subtract(const Line& a, const Line& b) {
+    return map_lines(a, b, [](F32 x, F32 y) NEARMISS_ALWAYS_INLINE { return subtract(x, y); });
+}
+NEARMISS_ALWAYS_INLINE inline Line scaled(const Line& a, F32 factor) {
+    return map_lines(a, a, [=](F32 x, F32) NEARMISS_ALWAYS_INLINE { return multiply(x, factor); });
+}
+NEARMISS_ALWAYS_INLINE inline Line zero_line() {
+    Line line;
+    unrolled<kLineVectors>([&](auto v) NEARMISS_ALWAYS_INLINE { line.at[v] = zero_f32(); });
+    return line;
+}
+// sums + a * b
+NEARMISS_ALWAYS_INLINE inline void accumulate(Line& sums, const Line& a, const Line& b) {
+    unrolled<kLineVectors>([&](auto v) NEARMISS_ALWAYS_INLINE {
+        sums.at[v] = multiply_add(a.at[v], b.at[v], sums.at[v]);
+    });
+}
+
+inline void centre_lines(const RotateTask& task) {
+    Line products = zero_line();
+    Line norms = zero_line();
+    const Line factors = load_line(task.centre_factors);
+    for (std::size_t i = 0; i < task.cols; ++i) {
+        float* place = task.elements + i * kPanelRows;
+        const F32 centre = broadcast_f32(task.centre + i);
+        const Line elements = load_line(place);
+        const Line shift = scaled(factors, centre);
+        const Line centred = subtract(elements, shift);
+        unrolled<kLineVectors>([&](auto v) NEARMISS_ALWAYS_INLINE {
+            products.at[v] = multiply_add(elements.at[v], centre, products.at[v]);
+        });
+        accumulate(norms, centred, centred);
+        store_line(place, scaled(centred, broadcast_f32(task.signs + i)));
+    }
+    store_line(task.centre_products, products);
+    store_line(task.squared_norms, norms);
+}
+
+inline void hadamard_step(float* p, std::size_t distance) {
+    const Line a = load_line(p);
+    const Line b = load_line(p + distance);
+    store_line(p, add(a, b));
+    store_line(p + distance, subtract(a, b));
+}
+
+// Two steps at once, at distances h and 2h.
+inline void hadamard_two_steps(float* p, std::size_t h) {
+    const Line a = load_line(p);
+    const Line b = load_line(p + h);
+    const Line c = load_line(p + 2 * h);
+    const Line d = load_line(p + 3 * h);
+    const Line sum_ab = add(a, b);
+    const Line gap_ab = subtract(a, b);
+    const Line sum_cd = add(c, d);
+    const Line gap_cd = subtract(c, d);
+    store_line(p, add(sum_ab, sum_cd));
+    store_line(p + h, add(gap_ab, gap_cd));
+    store_line(p + 2 * h, subtract(sum_ab, sum_cd));
+    store_line(p + 3 * h, subtract(gap_ab, gap_cd));
+}
+
+// The Hadamard transform of `block` elements, a power of two; multiplied by sqrt(1 / block), it is
+// orthogonal.
+inline void hadamard(float* elements, std::size_t block) {
+    std::size_t done = 1;
+    for (; done * 4 <= block; done *= 4)
+        for (std::size_t i = 0; i < block; i += 4 * done)
+            for (std::size_t j = i; j < i + done; ++j)
+                hadamard_two_steps(elements + j * kPanelRows, done * kPanelRows);
+    if (done == block) return;
+    for (std::size_t j = 0; j < done; ++j)
+        hadamard_step(elements + j * kPanelRows, done * kPanelRows);
+}
+
+inline void scale_lines(float* elements, std::size_t count, float factor) {
+    const F32 factors = broadcast_f32(&factor);
+    for (std::size_t i = 0; i < count; ++i) {
+        float* place = elements + i * kPanelRows;
+        store_line(place, scaled(load_line(place), factors));
+    }
+}
+
+inline Line peaks_of(const float* elements, std::size_t count) {
+    Line peaks = zero_line();
+    for (std::size_t i = 0; i < count; ++i) {
+        const Line line = load_line(elements + i * kPanelRows);
+        unrolled<kLineVectors>([&](auto v) NEARMISS_ALWAYS_INLINE {
+            const F32 negative = subtract(zero_f32(), line.at[v]);
+            peaks.at[v] = maximum(maximum(line.at[v], negative), peaks.at[v]);
+        });
+    }
+    return peaks;
+}
+
+// 1 / sqrt(block), rounded.
+inline float hadamard_scale(std::size_t block) {
+    float scale = 1;
+    for (; block >= 4; block /= 4) scale *= 0.5f;
+    return block == 2 ? scale * 0.70710678f : scale;
+}
+
+void rotate(const RotateTask& task) {
+    centre_lines(task);
+    // The block does not divide every dimension: once over the first elements, once over the last.
+    const float scale = hadamard_scale(task.block);
+    hadamard(task.elements, task.block);
+    scale_lines(task.elements, task.block, scale);
+    if (task.block < task.cols) {
+        float* last = task.elements + (task.cols - task.block) * kPanelRows;
+        hadamard(last, task.block);
+        scale_lines(last, task.block, scale);
+    }
+    store_line(task.peaks, peaks_of(task.elements, task.cols));
+}
+
+// The four codes of every lane in one vector of int32 for each kLanes lanes.
+struct CodeWords {
+    I32 at[kLineVectors];
+};
+
+struct QuantiseSums {
+    Line residuals;
+    Line norms[2];  // of codes in even and in odd pairs of the segment
+};
+
+NEARMISS_ALWAYS_INLINE inline CodeWords quantise_step(const QuantiseTask& task,
+                                                      const float* elements,
+                                                      const Line& scales,
+                                                      QuantiseSums& sums) {
+    const float limit = static_cast<float>(task.limit);
+    const float lowest = -limit;
+    const F32 highest_code = broadcast_f32(&limit);
+    const F32 lowest_code = broadcast_f32(&lowest);
+    const I32 offset = broadcast_i32(task.offset);
+    const I32 byte = broadcast_i32(0xff);
+    CodeWords words;
+    unrolled<kLineVectors>([&](auto v) NEARMISS_ALWAYS_INLINE { words.at[v] = zero_i32(); });
+    unrolled<kCodesPerStep>([&](auto j) NEARMISS_ALWAYS_INLINE {
+        unrolled<kLineVectors>([&](auto v) NEARMISS_ALWAYS_INLINE {
+            const F32 exact =
+                multiply(load_f32(elements + j * kPanelRows + v * kLanes), scales.at[v]);
+            const I32 code = round_to_i32(maximum(minimum(exact, highest_code), lowest_code));
+            const F32 value = to_f32(code);
+            const F32 residual = subtract(exact, value);
+            Line& norms = sums.norms[j / 2];
+            sums.residuals.at[v] = multiply_add(residual, residual, sums.residuals.at[v]);
+            norms.at[v] = multiply_add(value, value, norms.at[v]);
+            const I32 stored = bit_and(add(code, offset), byte);
+            words.at[v] = bit_or(words.at[v], shift_left<8 * static_cast<int>(j)>(stored));
+        });
+    });
+    return words;
+}
+
+void quantise(const QuantiseTask& task) {
+    const Line scales = load_line(task.scales);
+    QuantiseSums sums;
+    sums.residuals = zero_line();
+    float* segment_norms = task.segment_norms;
+    for (std::size_t begin = 0; begin < task.steps; begin += task.segment_steps) {
+        const std::size_t rest = task.steps - begin;
+        const std::size_t end = begin + (rest < task.segment_steps ? rest : task.segment_steps);
+        sums.norms[0] = zero_line();
+        sums.norms[1] = zero_line();
+        for (std::size_t step = begin; step < end; ++step) {
+            const CodeWords words = quantise_step(
+                task, task.elements + step * kCodesPerStep * kPanelRows, scales, sums);
+            std::uint8_t* place = task.codes + step * nearmiss::kernels::kPanelStepBytes;
+            unrolled<kLineVectors>([&](auto v) NEARMISS_ALWAYS_INLINE {
+                store_bytes(place + v * kLanes * kCodesPerStep, words.at[v]);
+            });
+        }
+        store_line(segment_norms, sums.norms[0]);
+        store_line(segment_norms + kPanelRows, sums.norms[1]);
+        segment_norms += 2 * kPanelRows;
+    }
+    store_line(task.residuals, sums.residuals);
+}
+
+}  // namespace
