@@ -4,9 +4,9 @@
 //
 //     nearmiss_tiles [dimensions ...]      default: 64 128 384 768
 //
-// "L1": one panel of the corpus meets the queries of a block again and again. "in place": a block of
-// queries meets a corpus far larger than the caches, as in a search. Nothing passes the thresholds.
-// Rates are useful multiply-adds.
+// "L1": one panel of the corpus meets the queries of a block again and again. "in place": a block
+// of queries meets a corpus far larger than the caches, as in a search. Nothing passes the
+// thresholds. Rates are useful multiply-adds.
 
 #include <algorithm>
 #include <chrono>
@@ -113,12 +113,7 @@ std::uint32_t fitting(std::size_t room, std::size_t tile_bytes) {
 }
 
 void report(const char* tile, std::size_t dim, double in_l1, double in_place) {
-    std::printf("%-8s %-8s %5zu %8.1f %9.1f\n",
-                simd_target().c_str(),
-                tile,
-                dim,
-                in_l1,
-                in_place);
+    std::printf("%-8s %-8s %5zu %8.1f %9.1f\n", simd_target().c_str(), tile, dim, in_l1, in_place);
 }
 
 void measure(std::size_t dim) {

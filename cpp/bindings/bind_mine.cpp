@@ -125,7 +125,8 @@ struct Options {
     }
 
     [[nodiscard]] Choice choice() const {
-        return {parse_law(law), num_negatives, seed, epoch, span_of(query_ids), Precision::automatic};
+        return {
+            parse_law(law), num_negatives, seed, epoch, span_of(query_ids), Precision::automatic};
     }
 };
 

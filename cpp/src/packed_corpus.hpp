@@ -48,8 +48,8 @@ struct PackedCorpus {
     std::vector<std::uint32_t> position_of_row;
     std::vector<std::int64_t> groups;  // by row
 
-    mutable std::shared_mutex mutex;      // searches share it, update() owns it
-    mutable std::mutex forms_mutex;       // held only to read or set a pointer
+    mutable std::shared_mutex mutex;  // searches share it, update() owns it
+    mutable std::mutex forms_mutex;   // held only to read or set a pointer
     // By FormKind, null until first needed.
     mutable std::array<std::unique_ptr<ScreeningForm>, kNumForms> forms;
     mutable std::mutex duplicates_mutex;  // held only to read or set the pointer

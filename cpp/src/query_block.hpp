@@ -33,9 +33,7 @@ class QueryBlock {
                                           kernels::kTileQueries);
     }
     [[nodiscard]] std::size_t query(std::size_t i) const noexcept { return queries_[i]; }
-    [[nodiscard]] const ExactQuery& exact(std::size_t i) const noexcept {
-        return exact_[i];
-    }
+    [[nodiscard]] const ExactQuery& exact(std::size_t i) const noexcept { return exact_[i]; }
     [[nodiscard]] const ScreenScale& scale(std::size_t i) const noexcept { return scales_[i]; }
     [[nodiscard]] const ScoreInterval& interval(std::size_t i) const noexcept {
         return intervals_[i];
@@ -49,10 +47,11 @@ class QueryBlock {
     [[nodiscard]] std::uint32_t screen(std::size_t panel,
                                        TileRange tiles,
                                        kernels::TileHit* hits) const {
-        return packed_->screen(panel,
-                               tiles,
-                               {early_.data(), lower_.data(), has_ceiling_ ? upper_.data() : nullptr},
-                               hits);
+        return packed_->screen(
+            panel,
+            tiles,
+            {early_.data(), lower_.data(), has_ceiling_ ? upper_.data() : nullptr},
+            hits);
     }
 
     // The lower thresholds, in screening units: they only rise while a block is scanned, from

@@ -96,15 +96,16 @@ std::size_t guess_rank(std::size_t pool_size) {
     return static_cast<std::size_t>(std::ceil(expected + 4 * std::sqrt(expected) + 1));
 }
 
-// Scoring a row exactly costs about as much as screening this many of its elements in float32. Where
-// so many rows must be scored that float32 screening would have been faster, it is better to turn
-// to it.
+// Scoring a row exactly costs about as much as screening this many of its elements in float32.
+// Where so many rows must be scored that float32 screening would have been faster, it is better to
+// turn to it.
 constexpr double kRescoringElements = 16000;
 
 // Whether rescoring `rows` of `screened` rows costs more than int8 codes save. A few times the pool
 // is always rescored.
 bool too_many(std::size_t rows, std::size_t screened, std::size_t pool_size, std::size_t dim) {
-    const double worth = static_cast<double>(screened) * static_cast<double>(dim) / kRescoringElements;
+    const double worth =
+        static_cast<double>(screened) * static_cast<double>(dim) / kRescoringElements;
     return static_cast<double>(rows) > 4.0 * static_cast<double>(pool_size) + worth;
 }
 
@@ -174,10 +175,9 @@ class Scan {
 
     // Whether the block's queries have too many rows to rescore, of so many screened for each.
     [[nodiscard]] bool hopeless(std::size_t rows, std::size_t screened) const {
-        return method_.may_give_up && too_many(rows / block_.size(),
-                                               screened,
-                                               search_.pool_size,
-                                               search_.corpus.rows.cols);
+        return method_.may_give_up &&
+               too_many(
+                   rows / block_.size(), screened, search_.pool_size, search_.corpus.rows.cols);
     }
 
     void scan_panel(std::size_t panel) {
@@ -258,8 +258,10 @@ class Pass {
           method_(method),
           queries_(queries),
           by_group_(by_group),
-          plan_(make_plan(
-              search, method.form.bytes_per_tile(), queries.size(), resolve_threads(execution))),
+          plan_(make_plan(search,
+                          method.form.bytes_per_tile(),
+                          queries.size(),
+                          resolve_threads(execution))),
           // Shards would each have to guess, and verify, for themselves.
           guess_(plan_.num_shards == 1 ? method.guess : Guess::no),
           execution_(execution),
@@ -278,7 +280,8 @@ class Pass {
             scan(task / plan_.num_shards, task % plan_.num_shards, sink, context);
             context.checkpoint(1);
         });
-        if (gave_up_.load() && plan_.num_shards > 1) return {{}, {queries_.begin(), queries_.end()}};
+        if (gave_up_.load() && plan_.num_shards > 1)
+            return {{}, {queries_.begin(), queries_.end()}};
         if (plan_.num_shards > 1) merge(sink);
         return std::move(rest_);
     }
@@ -389,7 +392,10 @@ class Searcher {
             work_.fallen_back = queries.size();
         }
         if (!queries.empty())
-            screen(queries, FormKind::float32, false, work_.fallen_back != 0 ? execution_.at(1) : execution_);
+            screen(queries,
+                   FormKind::float32,
+                   false,
+                   work_.fallen_back != 0 ? execution_.at(1) : execution_);
         return work_;
     }
 

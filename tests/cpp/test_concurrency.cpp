@@ -72,8 +72,12 @@ TEST(an_exception_of_the_progress_callback_stops_the_call) {
     for (const std::size_t num_threads : {1U, 2U}) {
         const nearmiss::Execution stopping{num_threads,
                                            [](double) { throw std::runtime_error("stop"); }};
-        CHECK_THROWS(std::runtime_error, nearmiss::topk(queries.view(), corpus, 3, nearmiss::Precision::automatic, stopping));
-        CHECK(nearmiss::topk(queries.view(), corpus, 3, nearmiss::Precision::automatic, {num_threads, {}}).indices.size() == 900);
+        CHECK_THROWS(
+            std::runtime_error,
+            nearmiss::topk(queries.view(), corpus, 3, nearmiss::Precision::automatic, stopping));
+        CHECK(nearmiss::topk(
+                  queries.view(), corpus, 3, nearmiss::Precision::automatic, {num_threads, {}})
+                  .indices.size() == 900);
     }
 }
 
@@ -90,7 +94,8 @@ TEST(progress_grows_from_0_to_1_on_the_calling_thread) {
                                           growing &= fraction >= last && fraction <= 1.0;
                                           last = fraction;
                                       }};
-    static_cast<void>(nearmiss::topk(queries.view(), corpus, 3, nearmiss::Precision::automatic, watched));
+    static_cast<void>(
+        nearmiss::topk(queries.view(), corpus, 3, nearmiss::Precision::automatic, watched));
     CHECK(on_caller);
     CHECK(growing);
 }

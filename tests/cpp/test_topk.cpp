@@ -53,7 +53,10 @@ void check_on_all_targets(const Matrix& queries, const Matrix& rows, Metric metr
         nearmiss::set_simd_target(target);
         for (const std::size_t num_threads : {1U, 2U, 7U}) {
             const Corpus corpus(rows.view(), metric, {}, {num_threads, {}});
-            CHECK(same(nearmiss::topk(queries.view(), corpus, k, nearmiss::Precision::automatic, {num_threads, {}}), wanted));
+            CHECK(same(
+                nearmiss::topk(
+                    queries.view(), corpus, k, nearmiss::Precision::automatic, {num_threads, {}}),
+                wanted));
         }
     }
     nearmiss::set_simd_target(before);
@@ -93,12 +96,15 @@ TEST(bad_rows_are_named) {
             message = error.what();
         }
         CHECK(message.find("17") != std::string::npos);
-        CHECK_THROWS(InvalidArgument, nearmiss::topk(bad_rows.view(), corpus, 1, nearmiss::Precision::automatic, {}));
+        CHECK_THROWS(
+            InvalidArgument,
+            nearmiss::topk(bad_rows.view(), corpus, 1, nearmiss::Precision::automatic, {}));
     }
     Matrix zero = rows;
     std::fill_n(zero.values.begin() + 3 * 4, 4, 0.0F);
     CHECK_THROWS(InvalidArgument, Corpus(zero.view(), Metric::cosine, {}, {}));
-    CHECK(nearmiss::topk(queries.view(), corpus, 20, nearmiss::Precision::automatic, {}).indices.size() == 40);
+    CHECK(nearmiss::topk(queries.view(), corpus, 20, nearmiss::Precision::automatic, {})
+              .indices.size() == 40);
 }
 
 TEST(update_equals_a_new_corpus) {
@@ -123,10 +129,12 @@ TEST(a_refused_update_changes_nothing) {
     const Matrix queries = instances::normal(6, 8, 7);
     Matrix rows = instances::normal(100, 8, 8);
     Corpus corpus(rows.view(), Metric::cosine, {}, {});
-    const TopkResult before = nearmiss::topk(queries.view(), corpus, 9, nearmiss::Precision::automatic, {});
+    const TopkResult before =
+        nearmiss::topk(queries.view(), corpus, 9, nearmiss::Precision::automatic, {});
     Matrix bad = instances::normal(2, 8, 9);
     bad.values.back() = std::numeric_limits<float>::quiet_NaN();
     const std::vector<std::int64_t> positions{4, 5};
     CHECK_THROWS(InvalidArgument, corpus.update(positions, bad.view(), {}));
-    CHECK(same(nearmiss::topk(queries.view(), corpus, 9, nearmiss::Precision::automatic, {}), before));
+    CHECK(same(nearmiss::topk(queries.view(), corpus, 9, nearmiss::Precision::automatic, {}),
+               before));
 }

@@ -45,8 +45,8 @@ class Reservoirs {
     }
     void count_above(std::size_t i, std::int64_t rows) noexcept { above_[i] += rows; }
 
-    // Only when guessing. Between these two, thresholds follow the rank-th best row seen, a guess at
-    // what the k-th best of all rows will need.
+    // Only when guessing. Between these two, thresholds follow the rank-th best row seen, a guess
+    // at what the k-th best of all rows will need.
     void begin_sample(std::size_t rank) noexcept { rank_ = rank; }
     void end_sample();
 

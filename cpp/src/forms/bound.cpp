@@ -31,7 +31,8 @@ double score_rounding(const ScaledRows& rows, const ScaledQuery& query) {
     if (rows.metric == Metric::cosine) return kUnit32 + 4 * sums;
     if (rows.metric == Metric::ip) return (kUnit32 + sums) * query.norm * rows.max_norm;
     const double reach = query.root_norm + std::ldexp(rows.max_norm, rows.exponent);
-    return (kUnit32 + 4 * sums) * reach * reach * std::ldexp(0.5, -(rows.exponent + query.exponent));
+    return (kUnit32 + 4 * sums) * reach * reach *
+           std::ldexp(0.5, -(rows.exponent + query.exponent));
 }
 
 }  // namespace
@@ -95,8 +96,7 @@ ScreenScale int8_scale(const ScaledRows& rows,
     const double term = factor * (l2 ? far * far : centre * rows.max_norm);
     error += gamma(static_cast<double>(rows.dim) + 8, kUnit32) * term;
     // The last conversion, product and sum in float32.
-    error += 4 * kUnit32 *
-             (term + (query_norm + query_residual) * (row_norm + row_residual));
+    error += 4 * kUnit32 * (term + (query_norm + query_residual) * (row_norm + row_residual));
     error += gamma(static_cast<double>(rows.dim) + 8, kUnit64) * query.norm * centre;
     error += score_rounding(rows, query) + 2 * underflow(rows, query);
 

@@ -51,8 +51,7 @@ class Float32Queries final : public PackedQueries {
 
     void pack(std::span<const ExactQuery> queries, std::span<ScreenScale> scales) override {
         const ScaledRows rows = form_.corpus_.scaled_rows();
-        const auto& typed =
-            kernel_.of_type[static_cast<std::size_t>(ElementType::float32)];
+        const auto& typed = kernel_.of_type[static_cast<std::size_t>(ElementType::float32)];
         const std::size_t tile_size = form_.depth_ * kTileQueries;
         tiles_.reserve((queries.size() + kTileQueries - 1) / kTileQueries * tile_size);
         for (std::size_t first = 0; first < queries.size(); first += kTileQueries) {
@@ -120,7 +119,8 @@ void Float32Form::pack_panels(std::size_t begin,
     // Lines are filled in no order that the memory behind a large corpus would like.
     AlignedBuffer<float> scratch(panel_size());
     double largest = 0;
-    for (std::size_t p = begin; p < end; ++p) largest = std::max(largest, pack_panel(p, kernel, scratch));
+    for (std::size_t p = begin; p < end; ++p)
+        largest = std::max(largest, pack_panel(p, kernel, scratch));
     const std::lock_guard lock(mutex_);
     max_rest_norm_ = std::max(max_rest_norm_, largest);
 }
@@ -144,8 +144,7 @@ double Float32Form::pack_panel(std::size_t panel,
     return norm_from_float_sum(static_cast<double>(largest), depth_ - early_depth_);
 }
 
-std::unique_ptr<PackedQueries> Float32Form::make_queries(
-    const kernels::KernelTable& kernel) const {
+std::unique_ptr<PackedQueries> Float32Form::make_queries(const kernels::KernelTable& kernel) const {
     return std::make_unique<Float32Queries>(*this, kernel);
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A screening form: the corpus packed for one kind of screening tile, and queries packed to meet it.
+// A screening form: the corpus packed for one kind of screening tile, and queries packed to meet
+// it.
 #pragma once
 
 #include <cstddef>

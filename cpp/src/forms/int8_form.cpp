@@ -7,8 +7,6 @@
 #include <cstring>
 #include <numeric>
 
-
-
 namespace nearmiss {
 
 using kernels::CodeStart;
@@ -142,14 +140,14 @@ void Int8Form::rotate(const kernels::KernelTable& kernel,
     kernel.of_type[static_cast<std::size_t>(type)].interleave(
         vectors, multipliers, kPanelRows, dim, places_.data(), scratch.elements.data());
     kernel.rotate({scratch.elements.data(),
-                    dim,
-                    block_,
-                    centre_.data(),
-                    scratch.centre_factors,
-                    signs_.data(),
-                    scratch.centre_products,
-                    scratch.squared_norms,
-                    scratch.peaks});
+                   dim,
+                   block_,
+                   centre_.data(),
+                   scratch.centre_factors,
+                   signs_.data(),
+                   scratch.centre_products,
+                   scratch.squared_norms,
+                   scratch.peaks});
 }
 
 void Int8Form::quantise(const kernels::KernelTable& kernel,
@@ -158,14 +156,14 @@ void Int8Form::quantise(const kernels::KernelTable& kernel,
                         std::int32_t offset,
                         std::uint8_t* codes) const {
     kernel.quantise({scratch.elements.data(),
-                      steps_,
-                      segment_steps_,
-                      scratch.scales,
-                      limit,
-                      offset,
-                      codes,
-                      scratch.residuals,
-                      scratch.segment_norms.data()});
+                     steps_,
+                     segment_steps_,
+                     scratch.scales,
+                     limit,
+                     offset,
+                     codes,
+                     scratch.residuals,
+                     scratch.segment_norms.data()});
 }
 
 void Int8Form::pack_panel(std::size_t panel,
@@ -197,9 +195,7 @@ void Int8Form::pack_panel(std::size_t panel,
     facts.include(found);
 }
 
-void Int8Form::pack_panels(std::size_t begin,
-                           std::size_t end,
-                           const kernels::KernelTable& kernel) {
+void Int8Form::pack_panels(std::size_t begin, std::size_t end, const kernels::KernelTable& kernel) {
     Scratch scratch(*this);
     Facts facts;
     for (std::size_t p = begin; p < end; ++p) pack_panel(p, kernel, scratch, facts);
@@ -292,8 +288,8 @@ class Int8Queries final : public PackedQueries {
                 norm_from_float_sum(static_cast<double>(scratch_.residuals[i]), rows.dim) /
                 coded[i].scale;
             scales[i] = int8_scale(rows, scaled[i], coded_rows, coded[i]);
-            unit_factors_[i] = static_cast<float>(coded[i].centre_factor * coded_rows.scale *
-                                                  coded[i].scale);
+            unit_factors_[i] =
+                static_cast<float>(coded[i].centre_factor * coded_rows.scale * coded[i].scale);
         }
     }
 
@@ -345,10 +341,9 @@ class Int8Queries final : public PackedQueries {
     [[nodiscard]] double segment_excess(std::size_t lane) const {
         double largest = 0;
         for (std::size_t s = 0; s < 2 * form_.num_segments(); ++s)
-            largest = std::max(
-                largest,
-                static_cast<double>(scratch_.segment_norms[s * kPanelRows + lane]) *
-                    static_cast<double>(form_.facts_.segment_norms[s]));
+            largest = std::max(largest,
+                               static_cast<double>(scratch_.segment_norms[s * kPanelRows + lane]) *
+                                   static_cast<double>(form_.facts_.segment_norms[s]));
         return std::sqrt(largest) / kernels::kMaxSegmentSum;
     }
 
@@ -356,8 +351,7 @@ class Int8Queries final : public PackedQueries {
     void place(std::size_t lane, std::size_t i) {
         const std::size_t tile = i / kTileQueries;
         const std::size_t slot = i % kTileQueries;
-        std::int8_t* out =
-            tiles_.data() + tile * form_.bytes_per_tile() + slot * kCodesPerStep;
+        std::int8_t* out = tiles_.data() + tile * form_.bytes_per_tile() + slot * kCodesPerStep;
         const std::uint8_t* in = codes_.data() + lane * kCodesPerStep;
         for (std::size_t step = 0; step < form_.steps_; ++step)
             std::memcpy(out + step * kTileStepBytes, in + step * kPanelStepBytes, kCodesPerStep);
@@ -393,8 +387,7 @@ class Int8Queries final : public PackedQueries {
     std::vector<float> term_factors_;
 };
 
-std::unique_ptr<PackedQueries> Int8Form::make_queries(
-    const kernels::KernelTable& kernel) const {
+std::unique_ptr<PackedQueries> Int8Form::make_queries(const kernels::KernelTable& kernel) const {
     return std::make_unique<Int8Queries>(*this, kernel);
 }
 
@@ -404,8 +397,7 @@ CodedRows Int8Form::coded_rows() const noexcept {
     rows.centre_norm = std::sqrt(squared_centre_norm_) * (1 + 0x1p-20);
     rows.max_norm = norm_from_float_sum(static_cast<double>(facts_.squared_norm), dim);
     rows.scale = static_cast<double>(scale_);
-    rows.max_residual =
-        norm_from_float_sum(static_cast<double>(facts_.residual), dim) / rows.scale;
+    rows.max_residual = norm_from_float_sum(static_cast<double>(facts_.residual), dim) / rows.scale;
     // Per pass log2(block) additions and the multiplication by 1 / sqrt(block), whose factor is
     // rounded too.
     const std::size_t per_pass = static_cast<std::size_t>(std::bit_width(block_)) + 1;

@@ -36,9 +36,9 @@ class Int8Form final : public ScreeningForm {
 
     // The largest values among packed rows, as measured.
     struct Facts {
-        float squared_norm = 0;  // of centred rows
-        float peak = 0;          // absolute element after rotation
-        float residual = 0;      // squared, in codes
+        float squared_norm = 0;            // of centred rows
+        float peak = 0;                    // absolute element after rotation
+        float residual = 0;                // squared, in codes
         std::vector<float> segment_norms;  // squared, in codes; 2 per segment
 
         void include(const Facts& other);
@@ -67,8 +67,7 @@ class Int8Form final : public ScreeningForm {
     [[nodiscard]] CodedRows coded_rows() const noexcept;
     void choose_centre(const std::vector<std::uint32_t>& sample,
                        const kernels::KernelTable& kernel);
-    void choose_scale(const std::vector<std::uint32_t>& sample,
-                      const kernels::KernelTable& kernel);
+    void choose_scale(const std::vector<std::uint32_t>& sample, const kernels::KernelTable& kernel);
     // Scaled rows (or queries) -> centred and rotated, in scratch.
     void rotate(const kernels::KernelTable& kernel,
                 ElementType type,
@@ -88,7 +87,7 @@ class Int8Form final : public ScreeningForm {
     const PackedCorpus& corpus_;
     std::size_t steps_;
     std::size_t segment_steps_;
-    std::size_t block_;  // of the rotation
+    std::size_t block_;                  // of the rotation
     std::vector<std::uint32_t> places_;  // the order of elements is left alone
     std::vector<float> signs_;
     std::vector<float> centre_;

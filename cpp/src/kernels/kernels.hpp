@@ -59,13 +59,13 @@ struct CodeStart {
 };
 
 struct CodeScreenTask {
-    const std::uint8_t* panel;    // steps x kPanelStepBytes, 64-byte aligned; the next one behind
-    const float* row_terms;       // kPanelRows
-    const std::int8_t* tiles;     // tile t at tiles + t * steps * kTileStepBytes
-    const CodeStart* starts;      // segments x kTileQueries for every tile
-    const float* term_factors;    // one per query of the block
+    const std::uint8_t* panel;  // steps x kPanelStepBytes, 64-byte aligned; the next one behind
+    const float* row_terms;     // kPanelRows
+    const std::int8_t* tiles;   // tile t at tiles + t * steps * kTileStepBytes
+    const CodeStart* starts;    // segments x kTileQueries for every tile
+    const float* term_factors;  // one per query of the block
     std::size_t steps;
-    std::size_t segment_steps;    // the last segment may be shorter
+    std::size_t segment_steps;  // the last segment may be shorter
     std::uint32_t tile_begin;
     std::uint32_t tile_end;  // > tile_begin
     const float* lower;      // one per query of the block

@@ -22,21 +22,21 @@ struct Line {
 
 NEARMISS_ALWAYS_INLINE inline Line load_line(const float* p) {
     Line line;
-    unrolled<kLineVectors>(
-        [&](auto v) NEARMISS_ALWAYS_INLINE { line.at[v] = load_f32(p + v * kLanes); });
+    unrolled<kLineVectors>([&](auto v)
+                               NEARMISS_ALWAYS_INLINE { line.at[v] = load_f32(p + v * kLanes); });
     return line;
 }
 
 NEARMISS_ALWAYS_INLINE inline void store_line(float* p, const Line& line) {
-    unrolled<kLineVectors>(
-        [&](auto v) NEARMISS_ALWAYS_INLINE { store_f32(p + v * kLanes, line.at[v]); });
+    unrolled<kLineVectors>([&](auto v)
+                               NEARMISS_ALWAYS_INLINE { store_f32(p + v * kLanes, line.at[v]); });
 }
 
 template <class F>
 NEARMISS_ALWAYS_INLINE inline Line map_lines(const Line& a, const Line& b, const F& f) {
     Line result;
-    unrolled<kLineVectors>(
-        [&](auto v) NEARMISS_ALWAYS_INLINE { result.at[v] = f(a.at[v], b.at[v]); });
+    unrolled<kLineVectors>([&](auto v)
+                               NEARMISS_ALWAYS_INLINE { result.at[v] = f(a.at[v], b.at[v]); });
     return result;
 }
 

@@ -24,9 +24,7 @@ constexpr std::size_t kRowsAtOnce = 4;
 constexpr std::size_t kRowsAhead = 8;
 
 struct InnerProduct {
-    static F64x8 step(F64x8 sums, F64x8 query, F64x8 row) {
-        return multiply_add(query, row, sums);
-    }
+    static F64x8 step(F64x8 sums, F64x8 query, F64x8 row) { return multiply_add(query, row, sums); }
 };
 
 struct SquaredDistance {
@@ -63,8 +61,7 @@ NEARMISS_ALWAYS_INLINE inline void score_some(const double* query,
             sums[r] = Measure::step(sums[r], elements, load_elements(row[r] + i));
         });
         if (i % kPerLine != 0) continue;
-        unrolled<kRows>([&](auto r)
-                            NEARMISS_ALWAYS_INLINE { prefetch(ahead[r] + i * sizeof(T)); });
+        unrolled<kRows>([&](auto r) NEARMISS_ALWAYS_INLINE { prefetch(ahead[r] + i * sizeof(T)); });
     }
     if (i < rows.cols) {
         const F64x8 elements = load_tail(query + i, rows.cols - i);
@@ -72,8 +69,7 @@ NEARMISS_ALWAYS_INLINE inline void score_some(const double* query,
             sums[r] = Measure::step(sums[r], elements, load_tail(row[r] + i, rows.cols - i));
         });
     }
-    unrolled<kRows>(
-        [&](auto r) NEARMISS_ALWAYS_INLINE { out[first + r] = sum_lanes(sums[r]); });
+    unrolled<kRows>([&](auto r) NEARMISS_ALWAYS_INLINE { out[first + r] = sum_lanes(sums[r]); });
 }
 
 template <class T, class Measure>

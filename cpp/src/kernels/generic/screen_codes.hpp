@@ -89,9 +89,8 @@ std::uint32_t screen_code_tiles(const CodeScreenTask& task, TileHit* hits) {
     const std::size_t lines_per_tile = (task.steps + tiles - 1) / tiles;
     const auto* next = reinterpret_cast<const char*>(task.panel + task.steps * kPanelStepBytes);
     F32 terms[kVectors];
-    unrolled<kVectors>([&](auto v) NEARMISS_ALWAYS_INLINE {
-        terms[v] = load_f32(task.row_terms + v * kLanes);
-    });
+    unrolled<kVectors>(
+        [&](auto v) NEARMISS_ALWAYS_INLINE { terms[v] = load_f32(task.row_terms + v * kLanes); });
     std::uint32_t num_hits = 0;
     WideSums wide;
     for (std::uint32_t t = task.tile_begin; t < task.tile_end; ++t) {
@@ -104,9 +103,8 @@ std::uint32_t screen_code_tiles(const CodeScreenTask& task, TileHit* hits) {
         Accumulators scores;
         const float* factors = task.term_factors + t * kTileQueries;
         for_each_accumulator([&](auto q, auto v) NEARMISS_ALWAYS_INLINE {
-            scores.at[q][v] = multiply_add(broadcast_f32(factors + q),
-                                           terms[v],
-                                           to_f32(load_i32(&wide.at[q][v * kLanes])));
+            scores.at[q][v] = multiply_add(
+                broadcast_f32(factors + q), terms[v], to_f32(load_i32(&wide.at[q][v * kLanes])));
         });
         const float* lower = task.lower + t * kTileQueries;
         const float* upper = kCeiling ? task.upper + t * kTileQueries : nullptr;

@@ -4,8 +4,8 @@
 // only symbol it exports.
 #pragma once
 
-#include "kernels/generic/rows.hpp"
 #include "kernels/generic/encode.hpp"
+#include "kernels/generic/rows.hpp"
 #include "kernels/generic/screen.hpp"
 #include "kernels/generic/screen_codes.hpp"
 #include "kernels/kernels.hpp"

@@ -89,9 +89,7 @@ inline CodeSums start_sums(const nearmiss::kernels::CodeStart& start) {
 inline RowCodes load_row_codes(const std::uint8_t* p) {
     return _mm256_load_si256(reinterpret_cast<const __m256i*>(p));
 }
-inline QueryCodes broadcast_query_codes(const std::int8_t* p) {
-    return broadcast_four_bytes(p);
-}
+inline QueryCodes broadcast_query_codes(const std::int8_t* p) { return broadcast_four_bytes(p); }
 // sums + the four products of every row's codes with the query's.
 inline CodeSums multiply_add_codes(CodeSums sums, RowCodes rows, QueryCodes query) {
     return {_mm256_add_epi16(sums.pairs, _mm256_maddubs_epi16(rows, query))};
@@ -146,12 +144,10 @@ inline void store_as_float(float* p, F64x8 v) {
 inline void store_transposed(const float (*block)[8], float* const* lines, std::size_t at) {
     __m256 pairs[8];  // of rows r and r + 4, so that what follows stays within 128 bits
     for (std::size_t r = 0; r < 4; ++r) {
-        pairs[r] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(block[r])),
-                                        _mm_loadu_ps(block[r + 4]),
-                                        1);
-        pairs[r + 4] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(block[r] + 4)),
-                                            _mm_loadu_ps(block[r + 4] + 4),
-                                            1);
+        pairs[r] = _mm256_insertf128_ps(
+            _mm256_castps128_ps256(_mm_loadu_ps(block[r])), _mm_loadu_ps(block[r + 4]), 1);
+        pairs[r + 4] = _mm256_insertf128_ps(
+            _mm256_castps128_ps256(_mm_loadu_ps(block[r] + 4)), _mm_loadu_ps(block[r + 4] + 4), 1);
     }
     for (std::size_t half = 0; half < 8; half += 4) {
         const __m256 low01 = _mm256_unpacklo_ps(pairs[half], pairs[half + 1]);

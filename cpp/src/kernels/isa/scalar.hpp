@@ -55,11 +55,13 @@ inline F32 multiply(F32 a, F32 b) {
 }
 // b where either is NaN.
 inline F32 minimum(F32 a, F32 b) {
-    for (std::size_t i = 0; i < kLanes; ++i) b.lane[i] = a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i];
+    for (std::size_t i = 0; i < kLanes; ++i)
+        b.lane[i] = a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i];
     return b;
 }
 inline F32 maximum(F32 a, F32 b) {
-    for (std::size_t i = 0; i < kLanes; ++i) b.lane[i] = a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i];
+    for (std::size_t i = 0; i < kLanes; ++i)
+        b.lane[i] = a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i];
     return b;
 }
 
@@ -162,9 +164,7 @@ inline RowCodes load_row_codes(const std::uint8_t* p) {
         for (std::size_t j = 0; j < 4; ++j) codes.at[i][j] = p[4 * i + j];
     return codes;
 }
-inline QueryCodes broadcast_query_codes(const std::int8_t* p) {
-    return {{p[0], p[1], p[2], p[3]}};
-}
+inline QueryCodes broadcast_query_codes(const std::int8_t* p) { return {{p[0], p[1], p[2], p[3]}}; }
 // sums + the four products of every row's codes with the query's.
 inline CodeSums multiply_add_codes(CodeSums sums, RowCodes rows, QueryCodes query) {
     for (std::size_t i = 0; i < kLanes; ++i)
