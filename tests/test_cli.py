@@ -289,7 +289,10 @@ def bad_inputs():
     yield ["--relative-margin", "0.1"], "relative_margin: needs positives"
     yield ["--query-groups", "q.txt"], "query_groups: needs"
     yield ["--corpus-groups", "q.txt", "--query-groups", "q.txt"], "groups: expected 50"
-    yield ["--precision", "int4"], "precision: expected one of 'auto', 'float32', 'int8', got 'int4'"
+    yield (
+        ["--precision", "int4"],
+        "precision: expected one of 'auto', 'float32', 'int8', got 'int4'",
+    )
     yield ["--num-threads", "0"], "num_threads: must be at least 1, got 0"
     yield ["--format", "json"], "did you mean 'jsonl'?"
     yield ["--max-shortage", "1.5"], "--max-shortage: expected a whole number"
