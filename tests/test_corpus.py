@@ -187,3 +187,104 @@ def test_an_empty_update_is_fine():
     corpus = nm.Corpus(ROWS)
     corpus.update([], np.zeros((0, 8), np.float32))
     assert_same_topk(nm.topk(QUERIES, corpus, 5), oracle.topk(QUERIES, ROWS, 5, "cosine"))
+
+
+# ---- packed files ---------------------------------------------------------------------------------
+def saved(tmp_path, rows, **options):
+    path = tmp_path / "corpus.nmc"
+    nm.Corpus(rows, **options).save(path)
+    return path
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("dim", [8, 61, 384])  # packed in float32; in codes
+def test_a_loaded_corpus_answers_alike(tmp_path, metric, dim):
+    rng = np.random.default_rng(dim)
+    rows = rng.standard_normal((517, dim)).astype(np.float32)
+    queries = rng.standard_normal((19, dim)).astype(np.float32)
+    groups = rng.integers(-1, 5, len(rows))
+    options = {"metric": metric, "groups": groups, "ids": [f"d{i}" for i in range(len(rows))]}
+    packed = nm.Corpus(rows, **options)
+    packed.save(tmp_path / "corpus.nmc")
+    loaded = nm.Corpus.load(tmp_path / "corpus.nmc", rows, **options)
+    for precision in ("auto", "float32", "int8"):
+        expected = nm.mine(
+            queries, packed, query_groups=groups[:19], num_negatives=7, precision=precision
+        )
+        found = nm.mine(
+            queries, loaded, query_groups=groups[:19], num_negatives=7, precision=precision
+        )
+        assert_same_bits(found.indices, expected.indices)
+        assert_same_bits(found.scores, expected.scores)
+        assert list(found.ids[0]) == list(expected.ids[0])
+
+
+def test_a_loaded_corpus_is_mapped_and_can_be_updated(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((1000, 64)).astype(np.float32)
+    path = saved(tmp_path, rows)
+    before = path.read_bytes()
+    np.save(tmp_path / "rows.npy", rows)
+    mapped = np.load(tmp_path / "rows.npy", mmap_mode="r")
+    corpus = nm.Corpus.load(path, mapped)
+    changed = rows.copy()
+    changed[[3, 977]] = 5 * rng.standard_normal((2, 64))
+    corpus.update([3, 977], changed[[3, 977]])
+    found, expected = nm.topk(changed[:40], corpus, 9), nm.topk(changed[:40], changed, 9)
+    assert_same_bits(found[0], expected[0])
+    assert_same_bits(found[1], expected[1])
+    assert path.read_bytes() == before
+    np.testing.assert_array_equal(mapped, rows)
+
+
+def test_a_corpus_saved_after_an_update_is_the_updated_one(tmp_path):
+    rng = np.random.default_rng(1)
+    rows = rng.standard_normal((200, 64)).astype(np.float32)
+    corpus = nm.Corpus(rows)
+    rows = rows.copy()
+    rows[7] = rng.standard_normal(64)
+    corpus.update([7], rows[7:8])
+    corpus.save(tmp_path / "corpus.nmc")
+    loaded = nm.Corpus.load(tmp_path / "corpus.nmc", rows)
+    assert_same_bits(nm.topk(rows, loaded, 3)[1], nm.topk(rows, rows, 3)[1])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda o: o | {"embeddings": o["embeddings"][:, :-1]},
+            r"shape of embeddings.*\[200, 64\]",
+        ),
+        (lambda o: o | {"embeddings": o["embeddings"].astype(np.float16)}, "element type"),
+        (lambda o: o | {"embeddings": o["embeddings"] * 2}, "embeddings: the corpus in"),
+        (lambda o: o | {"metric": "l2"}, "metric: the corpus in .* 'ip', got 'l2'"),
+        (lambda o: o | {"groups": None}, "groups: the corpus in"),
+        (lambda o: o | {"groups": [0] * 200}, "groups: the corpus in"),
+    ],
+)
+def test_a_packed_file_of_something_else_is_refused(tmp_path, change, message):
+    rng = np.random.default_rng(2)
+    options = {
+        "embeddings": rng.standard_normal((200, 64)).astype(np.float32),
+        "metric": "ip",
+        "groups": np.arange(200) // 10,
+    }
+    path = tmp_path / "corpus.nmc"
+    nm.Corpus(**options).save(path)
+    with pytest.raises(ValueError, match=message):
+        nm.Corpus.load(path, **change(options))
+
+
+def test_files_that_are_no_packed_corpus_are_refused(tmp_path):
+    rows = np.eye(64, dtype=np.float32)
+    path = saved(tmp_path, rows)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match="truncated"):
+        nm.Corpus.load(path, rows)
+    nm.mine(rows, rows, num_negatives=2).save(path)
+    with pytest.raises(ValueError, match="not a packed corpus"):
+        nm.Corpus.load(path, rows)
+    with pytest.raises(FileNotFoundError):
+        nm.Corpus.load(tmp_path / "none.nmc", rows)

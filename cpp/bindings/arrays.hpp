@@ -78,4 +78,12 @@ py::array_t<T> to_numpy(std::vector<T>&& values, std::vector<py::ssize_t> shape)
     return py::array_t<T>(std::move(shape), data, owner);
 }
 
+// A read-only array over memory that `owner` keeps alive.
+template <class T>
+py::array_t<T> view_of(std::span<const T> values, const py::object& owner) {
+    py::array_t<T> array(static_cast<py::ssize_t>(values.size()), values.data(), owner);
+    array.attr("setflags")(py::arg("write") = false);
+    return array;
+}
+
 }  // namespace nearmiss::bindings

@@ -35,7 +35,78 @@ std::unique_ptr<PyCorpus> make_corpus(const py::array& rows,
     const py::gil_scoped_release release;
     // Released only while packing: the array's reference is taken under the GIL.
     return std::unique_ptr<PyCorpus>(
-        new PyCorpus{{}, Corpus(view, parsed, span_of(groups), execution)});
+        new PyCorpus{{}, py::none(), Corpus(view, parsed, span_of(groups), execution)});
+}
+
+// The arrays of a saved state by their names in the dictionary; scalars under "facts", in order.
+py::dict save_state(const py::object& owner) {
+    const auto& self = owner.cast<const PyCorpus&>();
+    const PackedState state = self.corpus.state();
+    py::dict dict;
+    dict["layout"] = state.layout;
+    dict["scale_exponent"] = state.scale_exponent;
+    dict["max_norm"] = state.max_norm;
+    dict["root_norms"] = view_of(state.root_norms, owner);
+    if (state.codes.empty()) return dict;
+    dict["codes"] = view_of(state.codes, owner);
+    dict["row_terms"] = view_of(state.row_terms, owner);
+    dict["centre"] = view_of(state.centre, owner);
+    dict["segment_norms"] = view_of(state.segment_norms, owner);
+    dict["scale"] = state.scale;
+    dict["squared_norm"] = state.squared_norm;
+    dict["peak"] = state.peak;
+    dict["residual"] = state.residual;
+    return dict;
+}
+
+template <class T>
+std::span<const T> array_in(const py::dict& dict, const char* name) {
+    if (!dict.contains(name)) return {};
+    const py::object value = dict[name];
+    if (!py::isinstance<Array<T>>(value))
+        throw py::type_error(std::string("packed state: ") + name + " has the wrong type");
+    return span_of(py::reinterpret_borrow<Array<T>>(value));
+}
+
+template <class T>
+T scalar_in(const py::dict& dict, const char* name) {
+    return dict.contains(name) ? dict[name].cast<T>() : T{};
+}
+
+std::unique_ptr<PyCorpus> restore_corpus(const py::array& rows,
+                                         const std::string& element_type,
+                                         const std::string& metric,
+                                         const OptionalArray<std::int64_t>& groups,
+                                         const py::dict& dict) {
+    PackedState state;
+    state.layout = scalar_in<std::uint32_t>(dict, "layout");
+    state.scale_exponent = scalar_in<std::int32_t>(dict, "scale_exponent");
+    state.max_norm = scalar_in<double>(dict, "max_norm");
+    state.root_norms = array_in<double>(dict, "root_norms");
+    state.codes = array_in<std::uint8_t>(dict, "codes");
+    state.row_terms = array_in<float>(dict, "row_terms");
+    state.centre = array_in<float>(dict, "centre");
+    state.segment_norms = array_in<float>(dict, "segment_norms");
+    state.scale = scalar_in<float>(dict, "scale");
+    state.squared_norm = scalar_in<float>(dict, "squared_norm");
+    state.peak = scalar_in<float>(dict, "peak");
+    state.residual = scalar_in<float>(dict, "residual");
+    return std::unique_ptr<PyCorpus>(
+        new PyCorpus{rows,
+                     dict,
+                     Corpus(matrix_view(rows, element_type),
+                            parse_metric(metric),
+                            span_of(groups),
+                            state)});
+}
+
+void move_rows(PyCorpus& self, const py::array& rows, const std::string& element_type) {
+    const MatrixView view = matrix_view(rows, element_type);
+    {
+        const py::gil_scoped_release release;
+        self.corpus.move_rows(view);
+    }
+    self.rows = rows;
 }
 
 void update(PyCorpus& self,
@@ -70,6 +141,15 @@ void bind_corpus(py::module_& module) {
              py::arg("metric"),
              py::arg("groups").noconvert() = py::none(),
              py::arg("num_threads") = 0)
+        .def_static("restore",
+                    &restore_corpus,
+                    py::arg("rows").noconvert(),
+                    py::arg("element_type"),
+                    py::arg("metric"),
+                    py::arg("groups").noconvert(),
+                    py::arg("state"))
+        .def("state", &save_state)
+        .def("move_rows", &move_rows, py::arg("rows").noconvert(), py::arg("element_type"))
         .def("update",
              &update,
              py::arg("positions").noconvert(),

@@ -18,9 +18,10 @@ void bind_mine(pybind11::module_& module);
 void bind_random(pybind11::module_& module);
 void bind_runtime(pybind11::module_& module);
 
-// A Corpus together with the array it was built over.
+// A Corpus together with the arrays it refers to.
 struct PyCorpus {
     pybind11::object rows;
+    pybind11::object state;  // None, or what it was restored from
     Corpus corpus;
 };
 

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// An uninitialised, 64-byte aligned array.
+// An uninitialised, 64-byte aligned array; or a view of somebody else's.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <new>
+#include <span>
 #include <type_traits>
+#include <utility>
 
 #include "large_memory.hpp"
 
@@ -19,6 +23,29 @@ class AlignedBuffer {
     AlignedBuffer() = default;
     explicit AlignedBuffer(std::size_t size) : data_(allocate(size)), size_(size) {}
 
+    // Refers to `values`, which must outlive the buffer and not be written through it; copies them if
+    // they are not aligned.
+    [[nodiscard]] static AlignedBuffer borrow(std::span<const T> values) {
+        AlignedBuffer buffer;
+        if (reinterpret_cast<std::uintptr_t>(values.data()) % 64 != 0) {
+            buffer = AlignedBuffer(values.size());
+            std::copy(values.begin(), values.end(), buffer.data());
+            return buffer;
+        }
+        buffer.data_ = Owner(const_cast<T*>(values.data()), Free{0, true});
+        buffer.size_ = values.size();
+        return buffer;
+    }
+
+    // From here on the buffer may be written.
+    void own() {
+        if (!data_.get_deleter().borrowed) return;
+        AlignedBuffer copy(size_);
+        std::copy(data(), data() + size_, copy.data());
+        *this = std::move(copy);
+    }
+
+    [[nodiscard]] std::span<const T> view() const noexcept { return {data(), size_}; }
     [[nodiscard]] T* data() noexcept { return data_.get(); }
     [[nodiscard]] const T* data() const noexcept { return data_.get(); }
     [[nodiscard]] std::size_t size() const noexcept { return size_; }
@@ -36,7 +63,9 @@ class AlignedBuffer {
 
     struct Free {
         std::size_t bytes = 0;
+        bool borrowed = false;
         void operator()(T* p) const noexcept {
+            if (borrowed) return;
             if (bytes >= kLarge)
                 free_large(p, bytes);
             else
@@ -50,7 +79,7 @@ class AlignedBuffer {
         if (size > static_cast<std::size_t>(-1) / sizeof(T)) throw std::bad_alloc();
         const std::size_t bytes = size * sizeof(T);
         void* memory = bytes >= kLarge ? allocate_large(bytes) : ::operator new(bytes, kAlignment);
-        return Owner(static_cast<T*>(memory), Free{bytes});
+        return Owner(static_cast<T*>(memory), Free{bytes, false});
     }
 
     Owner data_;

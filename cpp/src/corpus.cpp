@@ -112,6 +112,22 @@ std::unique_ptr<ScreeningForm> packed_form(const PackedCorpus& corpus,
     return form;
 }
 
+// All but what packing finds out.
+void describe(PackedCorpus& corpus,
+              MatrixView rows,
+              Metric metric,
+              std::span<const std::int64_t> groups) {
+    require(rows.rows > 0, "corpus: has no rows");
+    require(rows.cols > 0, "corpus: rows have no elements");
+    require(rows.rows <= kMaxRows, "corpus: more than 2^32 - 2 rows");
+    require(rows.cols <= kMaxDim, "corpus: more than 2^20 elements per row");
+    require(groups.empty() || groups.size() == rows.rows, "groups: expected one per corpus row");
+    corpus.rows = rows;
+    corpus.metric = metric;
+    corpus.groups.assign(groups.begin(), groups.end());
+    if (!groups.empty()) order_by_group(corpus);
+}
+
 }  // namespace
 
 Corpus::Corpus(MatrixView rows,
@@ -120,16 +136,8 @@ Corpus::Corpus(MatrixView rows,
                const Execution& execution)
     : packed_(std::make_unique<PackedCorpus>()) {
     const FloatEnvironment environment;
-    require(rows.rows > 0, "corpus: has no rows");
-    require(rows.cols > 0, "corpus: rows have no elements");
-    require(rows.rows <= kMaxRows, "corpus: more than 2^32 - 2 rows");
-    require(rows.cols <= kMaxDim, "corpus: more than 2^20 elements per row");
-    require(groups.empty() || groups.size() == rows.rows, "groups: expected one per corpus row");
     PackedCorpus& corpus = *packed_;
-    corpus.rows = rows;
-    corpus.metric = metric;
-    corpus.groups.assign(groups.begin(), groups.end());
-    if (!groups.empty()) order_by_group(corpus);
+    describe(corpus, rows, metric, groups);
     corpus.root_norms = AlignedBuffer<double>(rows.rows);
     const KernelTable& kernel = kernels::active();
     const FormKind kind = preferred_form(rows.cols, kernel);
@@ -143,6 +151,23 @@ Corpus::Corpus(MatrixView rows,
         form = packed_form(corpus, kind, execution);  // rare: norms far from 1
     while (!form->settle()) pack_all(corpus, *form, kernel, execution);
     corpus.forms[static_cast<std::size_t>(kind)] = std::move(form);
+}
+
+Corpus::Corpus(MatrixView rows,
+               Metric metric,
+               std::span<const std::int64_t> groups,
+               const PackedState& state)
+    : packed_(std::make_unique<PackedCorpus>()) {
+    require(state.layout == PackedState::kLayout, "packed state: of another version");
+    require(state.root_norms.size() == rows.rows, "packed state: sizes do not match the rows");
+    PackedCorpus& corpus = *packed_;
+    describe(corpus, rows, metric, groups);
+    corpus.scale_exponent = state.scale_exponent;
+    corpus.max_norm = state.max_norm;
+    corpus.root_norms = AlignedBuffer<double>::borrow(state.root_norms);
+    if (!state.codes.empty())
+        corpus.forms[static_cast<std::size_t>(FormKind::int8)] =
+            std::make_unique<Int8Form>(corpus, state);
 }
 
 Corpus::~Corpus() = default;
@@ -170,6 +195,9 @@ void Corpus::update(std::span<const std::int64_t> positions,
     }
     std::sort(panels.begin(), panels.end());
     panels.erase(std::unique(panels.begin(), panels.end()), panels.end());
+    corpus.root_norms.own();
+    for (auto& form : corpus.forms)
+        if (form) form->own_memory();
     for (std::size_t i = 0; i < rows.rows; ++i) {
         const auto row = static_cast<std::size_t>(positions[i]);
         // The caller promises that this memory may be written.
@@ -198,6 +226,27 @@ void Corpus::update(std::span<const std::int64_t> positions,
                      });
         if (!form->settle()) form.reset();
     }
+}
+
+void Corpus::move_rows(MatrixView rows) {
+    PackedCorpus& corpus = *packed_;
+    require(rows.rows == corpus.rows.rows && rows.cols == corpus.rows.cols &&
+                rows.type == corpus.rows.type,
+            "rows: expected the shape and type of the corpus");
+    const std::unique_lock lock(corpus.mutex);
+    corpus.rows = rows;
+}
+
+PackedState Corpus::state() const {
+    const PackedCorpus& corpus = *packed_;
+    PackedState state;
+    state.scale_exponent = corpus.scale_exponent;
+    state.max_norm = corpus.max_norm;
+    state.root_norms = corpus.root_norms.view();
+    const std::lock_guard lock(corpus.forms_mutex);
+    for (const auto& form : corpus.forms)
+        if (form) form->save(state);
+    return state;
 }
 
 PackedCorpus::PackedCorpus() = default;

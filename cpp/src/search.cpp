@@ -101,12 +101,12 @@ std::size_t guess_rank(std::size_t pool_size) {
 // turn to it.
 constexpr double kRescoringElements = 16000;
 
-// Whether rescoring `rows` of `screened` rows costs more than int8 codes save. A few times the pool
+// Whether rescoring `rows` of `screened` rows costs more than int8 codes save. Many times the pool
 // is always rescored.
 bool too_many(std::size_t rows, std::size_t screened, std::size_t pool_size, std::size_t dim) {
     const double worth =
         static_cast<double>(screened) * static_cast<double>(dim) / kRescoringElements;
-    return static_cast<double>(rows) > 4.0 * static_cast<double>(pool_size) + worth;
+    return static_cast<double>(rows) > 16.0 * static_cast<double>(pool_size) + worth;
 }
 
 // How a pass goes about its scans.

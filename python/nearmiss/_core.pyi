@@ -43,6 +43,19 @@ class Corpus:
         groups: _Int64 | None = None,
         num_threads: int = 0,
     ) -> None: ...
+    @staticmethod
+    def restore(
+        rows: _Matrix,
+        element_type: str,
+        metric: str,
+        groups: _Int64 | None,
+        state: dict[str, Any],
+    ) -> Corpus:
+        """Take up what `state` returned for the same rows; refers to its arrays."""
+    def state(self) -> dict[str, Any]:
+        """What packing found out: arrays over the corpus's memory (until update), and numbers."""
+    def move_rows(self, rows: _Matrix, element_type: str) -> None:
+        """Read the same values elsewhere from now on."""
     def update(
         self, positions: _Int64, rows: _Matrix, element_type: str, num_threads: int = 0
     ) -> None: ...

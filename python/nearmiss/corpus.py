@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterable
 from typing import Any, Literal, TypeAlias
@@ -12,6 +13,7 @@ import numpy.typing as npt
 
 from nearmiss import _core
 from nearmiss.arrays import Matrix, as_integers, as_matrix, check_choice, widen_bfloat16
+from nearmiss.formats.packed import describe, read_packed, write_packed
 from nearmiss.groups import CorpusGroups
 from nearmiss.ids import Labels, as_unique_ids
 from nearmiss.runtime import resolve_num_threads
@@ -85,10 +87,71 @@ class Corpus:
         return corpus
 
     def _pack(self, matrix: Matrix, metric: str, threads: int) -> None:
-        codes = None if self._groups is None else self._groups.codes
-        self._core = _core.Corpus(matrix.rows, matrix.element_type, metric, codes, threads)
+        self._core = _core.Corpus(
+            matrix.rows, matrix.element_type, metric, self._group_codes(), threads
+        )
         self._matrix = matrix
         self._update_lock = threading.Lock()
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write what packing computed to a file, so that `load` need not compute it again.
+
+        The file is about a quarter of float32 embeddings in size, and takes the place of an older
+        one at once and only when complete. It holds neither embeddings nor ids nor groups.
+
+        Parameters
+        ----------
+        path : path-like
+            By custom ``*.nmc``.
+        """
+        with self._update_lock:
+            write_packed(path, self._core.state(), self._description())
+
+    @classmethod
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        embeddings: npt.ArrayLike,
+        metric: Metric = "cosine",
+        ids: Iterable[Any] | None = None,
+        groups: Iterable[Any] | None = None,
+    ) -> Corpus:
+        """Open a corpus that `save` wrote, mapped into memory: no packing, and shared by processes.
+
+        Parameters
+        ----------
+        path : path-like
+            The file.
+        embeddings, metric, ids, groups
+            As the corpus was made from them. Shape, element type, groups and a sample of about
+            1,000 rows are compared; that the other rows are the same too is up to you. With
+            ``np.load(…, mmap_mode="r")`` nothing is read until it is needed.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be opened.
+        ValueError
+            If it is not such a file, is truncated, or was packed from something else.
+        """
+        check_metric(metric)
+        matrix = as_corpus_matrix(embeddings, "embeddings")
+        corpus = cls.__new__(cls)
+        num_rows = len(matrix.rows)
+        corpus._ids = None if ids is None else as_unique_ids(ids, "ids", num_rows, "corpus row")
+        corpus._groups = None if groups is None else CorpusGroups.of(groups, num_rows, "groups")
+        corpus._matrix = matrix
+        corpus._update_lock = threading.Lock()
+        codes = corpus._group_codes()
+        state = read_packed(path, describe(matrix, metric, codes))
+        corpus._core = _core.Corpus.restore(matrix.rows, matrix.element_type, metric, codes, state)
+        return corpus
+
+    def _group_codes(self) -> npt.NDArray[np.int64] | None:
+        return None if self._groups is None else self._groups.codes
+
+    def _description(self) -> dict[str, Any]:
+        return describe(self._matrix, self.metric, self._group_codes())
 
     def update(
         self, rows: npt.ArrayLike, embeddings: npt.ArrayLike, *, num_threads: int | None = None
@@ -126,14 +189,11 @@ class Corpus:
 
     def _replace_rows(self, positions: npt.NDArray[np.int64], matrix: Matrix, threads: int) -> None:
         new_rows = widen(matrix) if self._core.element_type == "float32" else matrix.rows
-        if self._matrix.owned:
-            self._core.update(positions, new_rows, self._core.element_type, threads)
-            return
-        own = Matrix(np.array(self._matrix.rows, order="C"), self._matrix.element_type, owned=True)
-        codes = None if self._groups is None else self._groups.codes
-        core = _core.Corpus(own.rows, own.element_type, self.metric, codes, threads)
-        core.update(positions, new_rows, own.element_type, threads)
-        self._core, self._matrix = core, own
+        if not self._matrix.owned:
+            own = np.array(self._matrix.rows, order="C")
+            self._core.move_rows(own, self._core.element_type)
+            self._matrix = Matrix(own, self._core.element_type, owned=True)
+        self._core.update(positions, new_rows, self._core.element_type, threads)
 
     def _check_update(self, positions: npt.NDArray[np.int64], matrix: Matrix) -> None:
         if len(positions) != len(matrix.rows):

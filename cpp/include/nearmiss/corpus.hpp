@@ -14,6 +14,26 @@ namespace nearmiss {
 
 enum class Metric : std::uint8_t { cosine, ip, l2 };
 
+// What packing made of the rows, to be saved and taken up again. Its meaning is the core's own and
+// changes with `layout`.
+struct PackedState {
+    static constexpr std::uint32_t kLayout = 1;
+
+    std::uint32_t layout = kLayout;
+    std::int32_t scale_exponent = 0;
+    double max_norm = 0;
+    std::span<const double> root_norms;  // one per row
+    // int8 codes; empty where the corpus is screened in float32.
+    std::span<const std::uint8_t> codes;
+    std::span<const float> row_terms;
+    std::span<const float> centre;
+    std::span<const float> segment_norms;
+    float scale = 1;
+    float squared_norm = 0;
+    float peak = 0;
+    float residual = 0;
+};
+
 struct PackedCorpus;  // src/packed_corpus.hpp
 
 // Thread-safety: any number of searches may run at once; update() waits for them and excludes them.
@@ -28,6 +48,13 @@ class Corpus {
            Metric metric,
            std::span<const std::int64_t> groups,
            const Execution& execution);
+    // Takes up what state() of a corpus over the same rows, metric and groups returned; the arrays
+    // it refers to must stay alive and unchanged as long as the corpus. Throws InvalidArgument for
+    // another layout or sizes that do not match.
+    Corpus(MatrixView rows,
+           Metric metric,
+           std::span<const std::int64_t> groups,
+           const PackedState& state);
     ~Corpus();
     Corpus(const Corpus&) = delete;
     Corpus& operator=(const Corpus&) = delete;
@@ -38,6 +65,12 @@ class Corpus {
     void update(std::span<const std::int64_t> positions,
                 MatrixView rows,
                 const Execution& execution);
+
+    // From here on reads the rows at `rows`, which holds the same values.
+    void move_rows(MatrixView rows);
+
+    // Refers to the corpus; valid until the next update.
+    [[nodiscard]] PackedState state() const;
 
     [[nodiscard]] std::size_t num_rows() const noexcept;
     [[nodiscard]] std::size_t dim() const noexcept;

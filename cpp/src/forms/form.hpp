@@ -11,6 +11,7 @@
 #include "exact_scores.hpp"
 #include "forms/bound.hpp"
 #include "kernels/kernels.hpp"
+#include "nearmiss/corpus.hpp"
 
 namespace nearmiss {
 
@@ -48,13 +49,17 @@ class ScreeningForm {
   public:
     virtual ~ScreeningForm() = default;
 
-    // The rows' norms must be known.
+    // The rows' norms must be known. Before it the form must own its memory.
+    virtual void own_memory() {}
     virtual void pack_panels(std::size_t begin,
                              std::size_t end,
                              const kernels::KernelTable& kernel) = 0;
     // After packing, all of it or some. False: packing everything again, now that more is known,
     // would make a better form.
     [[nodiscard]] virtual bool settle() = 0;
+
+    // Adds what a form like this one can be restored from, if it can.
+    virtual void save(PackedState&) const {}
 
     [[nodiscard]] virtual std::unique_ptr<PackedQueries> make_queries(
         const kernels::KernelTable& kernel) const = 0;

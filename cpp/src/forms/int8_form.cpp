@@ -7,6 +7,8 @@
 #include <cstring>
 #include <numeric>
 
+#include "nearmiss/error.hpp"
+
 namespace nearmiss {
 
 using kernels::CodeStart;
@@ -34,6 +36,13 @@ std::vector<std::uint32_t> sample_rows(const PackedCorpus& corpus) {
     return rows;
 }
 
+double squared_norm_of(std::span<const float> vector) {
+    double sum = 0;
+    for (const float element : vector)
+        sum += static_cast<double>(element) * static_cast<double>(element);
+    return sum;
+}
+
 float scale_for(float limit, float peak) {
     return peak > limit / kMaxScale ? limit / peak : kMaxScale;
 }
@@ -56,23 +65,63 @@ Int8Form::Scratch::Scratch(const Int8Form& form)
     std::fill(elements.data() + used, elements.data() + elements.size(), 0.0f);
 }
 
-Int8Form::Int8Form(const PackedCorpus& corpus, const kernels::KernelTable& kernel)
+Int8Form::Int8Form(const PackedCorpus& corpus)
     : corpus_(corpus),
       steps_((corpus.rows.cols + kCodesPerStep - 1) / kCodesPerStep),
       block_(std::bit_floor(corpus.rows.cols)),
       places_(corpus.rows.cols),
-      signs_(corpus.rows.cols),
-      centre_(corpus.rows.cols, 0.0f),
-      codes_(corpus.num_panels() * panel_bytes()),
-      row_terms_(corpus.num_panels() * kPanelRows) {
+      signs_(corpus.rows.cols) {
     const std::size_t segments = (steps_ + kSegmentSteps - 1) / kSegmentSteps;
     segment_steps_ = (steps_ + segments - 1) / segments;
     std::iota(places_.begin(), places_.end(), 0u);
     for (std::size_t i = 0; i < signs_.size(); ++i)
         signs_[i] = (i * 0x9E3779B97F4A7C15u >> 40 & 1) != 0 ? -1.0f : 1.0f;
+}
+
+Int8Form::Int8Form(const PackedCorpus& corpus, const kernels::KernelTable& kernel)
+    : Int8Form(corpus) {
+    centre_ = AlignedBuffer<float>(corpus.rows.cols);
+    std::fill_n(centre_.data(), centre_.size(), 0.0f);
+    codes_ = AlignedBuffer<std::uint8_t>(corpus.num_panels() * panel_bytes());
+    row_terms_ = AlignedBuffer<float>(corpus.num_panels() * kPanelRows);
     const std::vector<std::uint32_t> sample = sample_rows(corpus);
     choose_centre(sample, kernel);
     choose_scale(sample, kernel);
+}
+
+Int8Form::Int8Form(const PackedCorpus& corpus, const PackedState& state)
+    : Int8Form(corpus) {
+    require(state.codes.size() == corpus.num_panels() * panel_bytes() &&
+                state.row_terms.size() == corpus.num_panels() * kPanelRows &&
+                state.centre.size() == corpus.rows.cols &&
+                state.segment_norms.size() == 2 * num_segments(),
+            "packed state: sizes do not match the rows");
+    centre_ = AlignedBuffer<float>::borrow(state.centre);
+    codes_ = AlignedBuffer<std::uint8_t>::borrow(state.codes);
+    row_terms_ = AlignedBuffer<float>::borrow(state.row_terms);
+    scale_ = state.scale;
+    facts_ = {state.squared_norm,
+              state.peak,
+              state.residual,
+              {state.segment_norms.begin(), state.segment_norms.end()}};
+    squared_centre_norm_ = squared_norm_of(centre_.view());
+}
+
+void Int8Form::own_memory() {
+    centre_.own();
+    codes_.own();
+    row_terms_.own();
+}
+
+void Int8Form::save(PackedState& state) const {
+    state.codes = codes_.view();
+    state.row_terms = row_terms_.view();
+    state.centre = centre_.view();
+    state.segment_norms = facts_.segment_norms;
+    state.scale = scale_;
+    state.squared_norm = facts_.squared_norm;
+    state.peak = facts_.peak;
+    state.residual = facts_.residual;
 }
 
 void Int8Form::choose_centre(const std::vector<std::uint32_t>& sample,
@@ -101,11 +150,8 @@ void Int8Form::choose_centre(const std::vector<std::uint32_t>& sample,
     }
     // A centre this small changes nothing, and its square may underflow.
     if (!(squares > largest * largest * 0x1p-60)) return;
-    squared_centre_norm_ = 0;
-    for (std::size_t i = 0; i < dim; ++i) {
-        centre_[i] = static_cast<float>(sums[i]);
-        squared_centre_norm_ += static_cast<double>(centre_[i]) * static_cast<double>(centre_[i]);
-    }
+    for (std::size_t i = 0; i < dim; ++i) centre_[i] = static_cast<float>(sums[i]);
+    squared_centre_norm_ = squared_norm_of(centre_.view());
 }
 
 void Int8Form::choose_scale(const std::vector<std::uint32_t>& sample,

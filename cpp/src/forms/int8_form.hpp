@@ -20,6 +20,11 @@ class Int8Form final : public ScreeningForm {
     // `corpus` must outlive the form. Chooses centre and scale from some of the rows.
     Int8Form(const PackedCorpus& corpus, const kernels::KernelTable& kernel);
 
+    // Takes up what save() wrote, and refers to it.
+    Int8Form(const PackedCorpus& corpus, const PackedState& state);
+
+    void own_memory() override;
+    void save(PackedState& state) const override;
     void pack_panels(std::size_t begin,
                      std::size_t end,
                      const kernels::KernelTable& kernel) override;
@@ -64,6 +69,7 @@ class Int8Form final : public ScreeningForm {
     [[nodiscard]] std::size_t num_segments() const noexcept {
         return (steps_ + segment_steps_ - 1) / segment_steps_;
     }
+    explicit Int8Form(const PackedCorpus& corpus);
     [[nodiscard]] CodedRows coded_rows() const noexcept;
     void choose_centre(const std::vector<std::uint32_t>& sample,
                        const kernels::KernelTable& kernel);
@@ -90,7 +96,7 @@ class Int8Form final : public ScreeningForm {
     std::size_t block_;                  // of the rotation
     std::vector<std::uint32_t> places_;  // the order of elements is left alone
     std::vector<float> signs_;
-    std::vector<float> centre_;
+    AlignedBuffer<float> centre_;
     double squared_centre_norm_ = 0;
     float scale_ = 1;
     AlignedBuffer<std::uint8_t> codes_;

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 Arrays = dict[str, npt.NDArray[Any]]
 
-_DTYPES = {"I64": "<i8", "F32": "<f4", "U8": "|u1"}
+_DTYPES = {"I64": "<i8", "F64": "<f8", "F32": "<f4", "U8": "|u1"}
 _NAMES = {np.dtype(dtype): name for name, dtype in _DTYPES.items()}
 _ALIGNMENT = 64
 _LONGEST_HEADER = 1 << 26
@@ -41,7 +41,10 @@ def write_arrays(
     arrays: Mapping[str, npt.NDArray[Any]],
     metadata: Mapping[str, Any],
 ) -> None:
-    """Write int64, float32 and uint8 arrays and JSON-able metadata, replacing ``path`` at once."""
+    """Write int64, float64, float32 and uint8 arrays and JSON-able metadata, replacing ``path``.
+
+    Readers see the old file or the whole new one.
+    """
     ordered = dict(sorted(arrays.items(), key=lambda item: -item[1].itemsize))
     with replacing(path) as file:
         file.write(_header(ordered, metadata))

@@ -81,48 +81,62 @@ inline void centre_lines(const RotateTask& task) {
     store_line(task.squared_norms, norms);
 }
 
-inline void hadamard_step(float* p, std::size_t distance) {
-    const Line a = load_line(p);
-    const Line b = load_line(p + distance);
-    store_line(p, add(a, b));
-    store_line(p + distance, subtract(a, b));
+// kSteps steps of the Hadamard transform at once, on the 2^kSteps lines p, p + distance, …
+template <std::size_t kSteps>
+NEARMISS_ALWAYS_INLINE inline void butterflies(float* p, std::size_t distance, F32 scale) {
+    constexpr std::size_t kLines = std::size_t{1} << kSteps;
+    unrolled<kLineVectors>([&](auto v) NEARMISS_ALWAYS_INLINE {
+        F32 x[kLines];
+        unrolled<kLines>([&](auto i) NEARMISS_ALWAYS_INLINE {
+            x[i] = load_f32(p + i * distance + v * kLanes);
+        });
+        unrolled<kSteps>([&](auto s) NEARMISS_ALWAYS_INLINE {
+            constexpr std::size_t kGap = std::size_t{1} << s;
+            unrolled<kLines / 2>([&](auto pair) NEARMISS_ALWAYS_INLINE {
+                constexpr std::size_t kFirst = pair / kGap * 2 * kGap + pair % kGap;
+                const F32 sum = add(x[kFirst], x[kFirst + kGap]);
+                x[kFirst + kGap] = subtract(x[kFirst], x[kFirst + kGap]);
+                x[kFirst] = sum;
+            });
+        });
+        unrolled<kLines>([&](auto i) NEARMISS_ALWAYS_INLINE {
+            store_f32(p + i * distance + v * kLanes, multiply(x[i], scale));
+        });
+    });
 }
 
-// Two steps at once, at distances h and 2h.
-inline void hadamard_two_steps(float* p, std::size_t h) {
-    const Line a = load_line(p);
-    const Line b = load_line(p + h);
-    const Line c = load_line(p + 2 * h);
-    const Line d = load_line(p + 3 * h);
-    const Line sum_ab = add(a, b);
-    const Line gap_ab = subtract(a, b);
-    const Line sum_cd = add(c, d);
-    const Line gap_cd = subtract(c, d);
-    store_line(p, add(sum_ab, sum_cd));
-    store_line(p + h, add(gap_ab, gap_cd));
-    store_line(p + 2 * h, subtract(sum_ab, sum_cd));
-    store_line(p + 3 * h, subtract(gap_ab, gap_cd));
+// kSteps steps on every group of lines `reach`, 2 * reach, … apart, of `lines` lines.
+template <std::size_t kSteps>
+inline void hadamard_sweep(float* elements, std::size_t lines, std::size_t reach, float scale) {
+    const F32 scales = broadcast_f32(&scale);
+    for (std::size_t i = 0; i < lines; i += reach << kSteps)
+        for (std::size_t j = i; j < i + reach; ++j)
+            butterflies<kSteps>(elements + j * kPanelRows, reach * kPanelRows, scales);
 }
 
-// The Hadamard transform of `block` elements, a power of two; multiplied by sqrt(1 / block), it is
-// orthogonal.
-inline void hadamard(float* elements, std::size_t block) {
-    std::size_t done = 1;
-    for (; done * 4 <= block; done *= 4)
-        for (std::size_t i = 0; i < block; i += 4 * done)
-            for (std::size_t j = i; j < i + done; ++j)
-                hadamard_two_steps(elements + j * kPanelRows, done * kPanelRows);
-    if (done == block) return;
-    for (std::size_t j = 0; j < done; ++j)
-        hadamard_step(elements + j * kPanelRows, done * kPanelRows);
+// Three steps per sweep, as many as registers hold; the last sweep takes what is left, and scales.
+inline void hadamard_sweeps(float* elements,
+                            std::size_t lines,
+                            std::size_t reach,
+                            std::size_t end,
+                            float scale) {
+    for (; reach * 8 < end; reach *= 8) hadamard_sweep<3>(elements, lines, reach, 1.0f);
+    if (reach * 8 == end) hadamard_sweep<3>(elements, lines, reach, scale);
+    if (reach * 4 == end) hadamard_sweep<2>(elements, lines, reach, scale);
+    if (reach * 2 == end) hadamard_sweep<1>(elements, lines, reach, scale);
 }
 
-inline void scale_lines(float* elements, std::size_t count, float factor) {
-    const F32 factors = broadcast_f32(&factor);
-    for (std::size_t i = 0; i < count; ++i) {
-        float* place = elements + i * kPanelRows;
-        store_line(place, scaled(load_line(place), factors));
+// The Hadamard transform of `block` elements, a power of two, times scale; with sqrt(1 / block) it is
+// orthogonal. Stretches that fit the L1 cache are finished before the steps that reach further.
+inline void hadamard(float* elements, std::size_t block, float scale) {
+    constexpr std::size_t kStretch = 64;
+    if (block <= kStretch) {
+        hadamard_sweeps(elements, block, 1, block, scale);
+        return;
     }
+    for (std::size_t i = 0; i < block; i += kStretch)
+        hadamard_sweeps(elements + i * kPanelRows, kStretch, 1, kStretch, 1.0f);
+    hadamard_sweeps(elements, block, kStretch, block, scale);
 }
 
 inline Line peaks_of(const float* elements, std::size_t count) {
@@ -148,13 +162,9 @@ void rotate(const RotateTask& task) {
     centre_lines(task);
     // The block does not divide every dimension: once over the first elements, once over the last.
     const float scale = hadamard_scale(task.block);
-    hadamard(task.elements, task.block);
-    scale_lines(task.elements, task.block, scale);
-    if (task.block < task.cols) {
-        float* last = task.elements + (task.cols - task.block) * kPanelRows;
-        hadamard(last, task.block);
-        scale_lines(last, task.block, scale);
-    }
+    hadamard(task.elements, task.block, scale);
+    if (task.block < task.cols)
+        hadamard(task.elements + (task.cols - task.block) * kPanelRows, task.block, scale);
     store_line(task.peaks, peaks_of(task.elements, task.cols));
 }
 
