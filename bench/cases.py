@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from data import Source
+from data import ElementType, Source
+from limits import LimitsKind
 
 Suite: TypeAlias = Literal["topk", "mine"]
-# search: nearest rows; limits: the same under limits; pairs: negatives of known pairs;
+# search: nearest rows, under limits where the case names some; pairs: negatives of known pairs;
 # memory: how much `mine` needs.
-Kind: TypeAlias = Literal["search", "limits", "pairs-real", "pairs-near", "memory"]
+Kind: TypeAlias = Literal["search", "pairs-real", "pairs-near", "memory"]
 
 
 @dataclass(frozen=True)
@@ -26,12 +27,12 @@ class Size:
 
 @dataclass(frozen=True)
 class Match:
-    """Runs that take turns. ``target`` is the least ratio ``first peer / ours`` wanted."""
+    """Runs that take turns. ``targets`` are the least ratios ``peer / ours`` wanted."""
 
     name: str
     ours: str
     peers: tuple[str, ...]
-    target: float | None = None
+    targets: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -47,46 +48,106 @@ class Case:
     matches: tuple[Match, ...]
     extra: tuple[str, ...] = ()
     relative_margin: float | None = None
-
-
-def _against_faiss(target: float) -> tuple[Match, ...]:
-    return (
-        Match("cold", "ours:cold", ("faiss:cold",), target),
-        Match("warm", "ours:warm", ("faiss:warm",)),
-    )
+    limits: LimitsKind | None = None
+    element_type: ElementType = "float32"
 
 
 _OTHERS = ("torch:cold", "numpy:cold", "usearch:cold", "sklearn:cold")
-_SENTENCE_TRANSFORMERS = (
-    Match(
-        "mine",
-        "ours:mine",
-        ("sentence_transformers:mine-faiss", "sentence_transformers:mine-torch", "faiss:mine"),
-        1.5,
-    ),
-)
+
+
+def _match(name: str, ours: str, targets: dict[str, float | None]) -> Match:
+    wanted = {peer: target for peer, target in targets.items() if target is not None}
+    return Match(name, ours, tuple(targets), wanted)
+
+
+def _topk(name: str, source: Source, size: Size, target: float, suffix: str = "") -> Case:
+    """Against faiss, cold and warm; the target is for cold."""
+    return Case(
+        name, "topk", "search", source, size, Size(60, 2500, min(size.k, 500), size.d),
+        (
+            _match("cold", f"ours:cold{suffix}", {"faiss:cold": target}),
+            _match("warm", f"ours:warm{suffix}", {"faiss:warm": None}),
+        ),
+        _OTHERS,
+    )  # fmt: skip
+
+
+def _few(n: int) -> Case:
+    """Few queries against a large corpus that is packed already."""
+    return Case(
+        f"few-{n}", "topk", "search", "docstrings", Size(n, 1_000_000, 100, 384),
+        Size(n, 2500, 100, 384),
+        (_match("warm", "ours:warm", {"faiss:warm": 1.5}),),
+    )  # fmt: skip
+
+
+def _in_batch(name: str, size: Size, smoke: Size) -> Case:
+    return Case(
+        name, "topk", "search", "docstrings", size, smoke,
+        (_match("one call", "ours:cold", {"torch:cold": 1.0, "faiss:cold": None}),),
+        ("numpy:cold",),
+    )  # fmt: skip
+
+
+def _limited(
+    name: str, kind: LimitsKind, target: float | None, source: Source = "docstrings"
+) -> Case:
+    return Case(
+        name, "mine", "search", source, Size(4096, 200_000, 100, 384),
+        Size(60, 2500, 100, 384),
+        (_match("on against none", "ours:limits-on", {"ours:limits-none": target}),),
+        limits=kind,
+    )  # fmt: skip
+
+
+def _mine(name: str, kind: Kind) -> Case:
+    peers = {
+        "sentence_transformers:mine-faiss": 4.0,
+        "sentence_transformers:mine-torch": 6.0,
+        "faiss:mine": None,
+    }
+    return Case(
+        name, "mine", kind, "docstrings", Size(20_000, 100_000, 5, 384),
+        Size(300, 2500, 5, 384), (_match("mine", "ours:mine", peers),), relative_margin=0.05,
+    )  # fmt: skip
+
 
 CASES = (
-    Case("topk-384-k100", "topk", "search", "docstrings", Size(4096, 200_000, 100, 384),
-         Size(60, 2500, 100, 384), _against_faiss(1.1), _OTHERS),
-    Case("topk-768-k100", "topk", "search", "layers", Size(4096, 200_000, 100, 768),
-         Size(60, 2500, 100, 768), _against_faiss(1.1), _OTHERS),
-    Case("topk-128-k100", "topk", "search", "docstrings", Size(4096, 200_000, 100, 128),
-         Size(60, 2500, 100, 128), _against_faiss(1.2), _OTHERS),
-    Case("topk-64-k100", "topk", "search", "docstrings", Size(4096, 200_000, 100, 64),
-         Size(60, 2500, 100, 64), _against_faiss(1.4), _OTHERS),
-    Case("topk-384-k10", "topk", "search", "docstrings", Size(4096, 200_000, 10, 384),
-         Size(60, 2500, 10, 384), _against_faiss(1.1), _OTHERS),
-    Case("in-batch", "topk", "search", "docstrings", Size(256, 4096, 10, 128),
-         Size(32, 512, 10, 128),
-         (Match("one call", "ours:cold", ("torch:cold", "faiss:cold", "numpy:cold"), 1.0),)),
-    Case("limits", "mine", "limits", "docstrings", Size(4096, 200_000, 100, 384),
+    _topk("topk-384-k100", "docstrings", Size(4096, 200_000, 100, 384), 2.8),
+    _topk("topk-384-k10", "docstrings", Size(4096, 200_000, 10, 384), 3.0),
+    _topk("topk-768-k100", "layers", Size(4096, 200_000, 100, 768), 2.5),
+    _topk("topk-128-k100", "docstrings", Size(4096, 200_000, 100, 128), 1.4),
+    _topk("topk-64-k100", "docstrings", Size(4096, 200_000, 100, 64), 1.8),
+    _topk("topk-384-1m", "docstrings", Size(1024, 1_000_000, 100, 384), 2.8),
+    # All of the real vectors but the queries, nothing stretched.
+    _topk("real-k100", "docstrings", Size(4096, 25_904, 100, 384), 2.0),
+    _topk("real-k10", "docstrings", Size(4096, 25_904, 10, 384), 2.8),
+    _topk("topk-384-k1000", "docstrings", Size(1024, 200_000, 1000, 384), 2.0),
+    _topk("topk-384-k10000", "docstrings", Size(256, 200_000, 10_000, 384), 1.5),
+    _topk("float32-384", "docstrings", Size(4096, 200_000, 100, 384), 1.2, "-float32"),
+    _topk("float32-768", "layers", Size(4096, 200_000, 100, 768), 1.12, "-float32"),
+    _topk("float32-128", "docstrings", Size(4096, 200_000, 100, 128), 1.4, "-float32"),
+    _topk("float32-64", "docstrings", Size(4096, 200_000, 100, 64), 1.8, "-float32"),
+    Case("gaussian", "topk", "search", "gaussian", Size(4096, 200_000, 100, 384),
          Size(60, 2500, 100, 384),
-         (Match("all against none", "ours:limits-all", ("ours:limits-none",), 1 / 1.05),)),
-    Case("mine-st", "mine", "pairs-real", "docstrings", Size(20_000, 100_000, 5, 384),
-         Size(300, 2500, 5, 384), _SENTENCE_TRANSFORMERS, relative_margin=0.05),
-    Case("mine-st-near", "mine", "pairs-near", "docstrings", Size(20_000, 100_000, 5, 384),
-         Size(300, 2500, 5, 384), _SENTENCE_TRANSFORMERS, relative_margin=0.05),
+         (_match("cold", "ours:cold", {"ours:cold-float32": 1.0, "faiss:cold": None}),
+          _match("warm", "ours:warm", {"ours:warm-float32": 1.0}))),
+    Case("int8-rows", "topk", "search", "docstrings", Size(4096, 200_000, 100, 384),
+         Size(60, 2500, 100, 384),
+         (_match("cold, theirs prebuilt", "ours:cold", {"faiss:codes": 3.0, "usearch:cold": 3.0}),),
+         element_type="int8"),
+    _few(1),
+    _few(16),
+    _in_batch("in-batch", Size(256, 4096, 10, 128), Size(32, 512, 10, 128)),
+    _in_batch("in-batch-1k", Size(1024, 1024, 10, 384), Size(64, 64, 10, 384)),
+    _in_batch("in-batch-4k", Size(4096, 4096, 10, 384), Size(128, 128, 10, 384)),
+    _in_batch("in-batch-16k", Size(16_384, 16_384, 10, 384), Size(256, 256, 10, 384)),
+    _limited("limits", "all", 1 / 1.05),
+    _limited("limits-own-cluster", "own-cluster", None, "clusters"),
+    _limited("limits-ceiling", "ceiling", None),
+    _limited("limits-exclude", "exclude-near", None),
+    _mine("mine-st", "pairs-real"),
+    _mine("mine-st-near", "pairs-near"),
     Case("memory", "mine", "memory", "docstrings", Size(4096, 200_000, 100, 384),
          Size(60, 2500, 100, 384), ()),
 )  # fmt: skip

@@ -71,14 +71,19 @@ def thresholds(task: Task, query_rows: Ids) -> Floats | None:
     return positive - task.relative_margin * np.abs(positive)
 
 
+def spread(task: Task) -> Ids:
+    """Some queries from all over the batch."""
+    count = min(_SAMPLE, len(task.vectors.queries))
+    return np.unique(np.linspace(0, len(task.vectors.queries) - 1, count).astype(np.int64))
+
+
 def make_reference(task: Task) -> Reference:
     """Answer a spread of queries by brute force, limits included."""
-    count = min(_SAMPLE, len(task.vectors.queries))
-    sample = np.unique(np.linspace(0, len(task.vectors.queries) - 1, count).astype(np.int64))
+    sample = spread(task)
     scores = full_scores(task, sample)
     rounded = scores.astype(np.float32).astype(np.float64)
     ranked = np.where(_admissible(task, sample, rounded), rounded, -np.inf)
-    rows = np.argsort(-ranked, axis=1, kind="stable")[:, : task.k]
+    rows = np.stack([_best(line, task.k) for line in ranked])
     found = np.isfinite(np.take_along_axis(ranked, rows, axis=1))
     return Reference(
         sample,
@@ -88,6 +93,14 @@ def make_reference(task: Task) -> Reference:
     )
 
 
+def _best(scores: Floats, count: int) -> Ids:
+    """The ``count`` best: higher score first, ties to the lower row."""
+    least = np.partition(scores, -count)[-count]
+    rows = np.flatnonzero(scores >= least)
+    order: Ids = rows[np.argsort(-scores[rows], kind="stable")][:count]
+    return order
+
+
 def _admissible(task: Task, sample: Ids, scores: Floats) -> npt.NDArray[np.bool_]:
     allowed = np.ones(scores.shape, dtype=np.bool_)
     ceiling = thresholds(task, sample)
@@ -95,9 +108,13 @@ def _admissible(task: Task, sample: Ids, scores: Floats) -> npt.NDArray[np.bool_
         allowed &= scores <= ceiling[:, None]
         allowed[np.arange(len(sample)), task.vectors.positives[sample]] = False
     limits = task.limits
-    if limits is not None:
+    if limits is None:
+        return allowed
+    if limits.max_score is not None:
         allowed &= scores <= limits.max_score[sample][:, None]
+    if limits.query_groups is not None and limits.corpus_groups is not None:
         allowed &= limits.query_groups[sample][:, None] != limits.corpus_groups
+    if limits.exclude is not None:
         np.put_along_axis(allowed, limits.exclude[sample], False, axis=1)
     return allowed
 
@@ -137,14 +154,12 @@ def _reject_repeats(name: str, rows: Ids) -> None:
         raise WrongAnswer(f"{name}: the same row twice for one query")
 
 
-def check_same_bits(name: str, first: Answer, second: Answer) -> None:
-    """Answers of different thread counts must be the same, score bits included."""
-    count = min(len(first.rows), len(second.rows))
-    if not np.array_equal(first.rows[:count], second.rows[:count]):
-        raise WrongAnswer(f"{name}: rows depend on the number of threads or the batch")
-    first_bits = first.scores[:count].view(np.uint32)
-    if not np.array_equal(first_bits, second.scores[:count].view(np.uint32)):
-        raise WrongAnswer(f"{name}: score bits depend on the number of threads or the batch")
+def check_same_bits(name: str, cause: str, first: Answer, second: Answer) -> None:
+    """Answers to the same queries must be the same, score bits included."""
+    if not np.array_equal(first.rows, second.rows):
+        raise WrongAnswer(f"{name}: rows depend on {cause}")
+    if not np.array_equal(first.scores.view(np.uint32), second.scores.view(np.uint32)):
+        raise WrongAnswer(f"{name}: score bits depend on {cause}")
 
 
 def check_full(name: str, answer: Answer) -> None:

@@ -2,8 +2,9 @@
 """Embeddings to measure on: real ones where ``NEARMISS_DATA`` is set, else synthetic ones.
 
 Real sets are stretched to the size a case asks for by interpolating between near neighbours,
-which keeps the distribution of scores; adding noise would not. Random Gaussians alone flatter
-every screening method and are not offered. All vectors are float32 of unit length.
+which keeps the distribution of scores; adding noise would not. Isotropic Gaussians are there as the
+worst case of a screen in few bits: all rows score nearly alike. All vectors are float32 of unit
+length, or such vectors rounded to int8.
 """
 
 from __future__ import annotations
@@ -12,20 +13,30 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 Rows: TypeAlias = npt.NDArray[np.float32]
-Source: TypeAlias = Literal["docstrings", "layers"]
+Ids: TypeAlias = npt.NDArray[np.int64]
+Source: TypeAlias = Literal["docstrings", "layers", "clusters", "gaussian"]
+ElementType: TypeAlias = Literal["float32", "int8"]
 
 _FILES = {"docstrings": "minilm-docstrings-30k.npy", "layers": "minilm-layers-15k-768.npy"}
 _FULL_DIM = {"docstrings": 384, "layers": 768}
 _SYNTHETIC_ROWS = 20_000
 _NEIGHBOURS = 8
+_HELD_OUT = 4096  # queries; cases that ask for fewer take the first, and share the corpus
+_BLOCK = 65_536  # rows worked on at a time, so that a large corpus needs little more than itself
+_LARGEST_CODE = 127
+_ROWS_PER_CLUSTER = 10_000
+_CLUSTER_SAMPLE = 20_000
+_CLUSTER_ROUNDS = 10
+_TO_THE_CENTRE = 0.7  # of the way
+_CACHED_NAMES = ("queries.npy", "corpus.npy")
 _LAYOUT_VERSION = 1  # in the names of cached files; raise it when this file's recipe changes
 
 
@@ -34,13 +45,15 @@ class Vectors:
     """A search problem.
 
     ``queries`` is (n, d), ``corpus`` (m, d). ``positives`` is (n,) corpus rows where the
-    problem has pairs, else None. ``origin`` says in words where the vectors come from.
+    problem has pairs, ``groups`` the group of each query and of each corpus row where they come in
+    groups. ``origin`` says in words where the vectors come from.
     """
 
-    queries: Rows
-    corpus: Rows
+    queries: npt.NDArray[Any]
+    corpus: npt.NDArray[Any]
     origin: str
-    positives: npt.NDArray[np.int64] | None = None
+    positives: Ids | None = None
+    groups: tuple[Ids, Ids] | None = None
 
 
 def cache_folder() -> Path:
@@ -60,7 +73,8 @@ def load_search(
     Parameters
     ----------
     source
-        ``"docstrings"`` (384-d) or ``"layers"`` (768-d, anisotropic).
+        ``"docstrings"`` (384-d), ``"layers"`` (768-d, anisotropic), ``"clusters"`` (docstrings in
+        groups, the queries deep inside theirs) or ``"gaussian"`` (isotropic, made to size).
     dim
         Below the set's own dimension: projected on its leading principal directions.
     num_queries, num_rows
@@ -68,23 +82,84 @@ def load_search(
     base_rows
         Use only so many vectors of the set; None for all. Makes smoke runs cheap.
     """
+    if source == "gaussian":
+        return _load_gaussian(dim, num_queries, num_rows)
+    if source == "clusters":
+        return _gather(load_search("docstrings", dim, num_queries, num_rows, base_rows))
     base, origin = _load_base(source)
     if base_rows is not None:
         base = base[:base_rows]
+    held_out = max(num_queries, min(_HELD_OUT, len(base) // 2))
 
     def build() -> tuple[Rows, ...]:
         mixed = np.random.default_rng(1).permutation(len(base))
-        queries, rest = base[mixed[:num_queries]], base[mixed[num_queries:]]
+        queries, rest = base[mixed[:held_out]], base[mixed[held_out:]]
         corpus = _stretch(rest, num_rows, seed=2)
         if dim < base.shape[1]:
             directions = _principal_directions(base, dim)
             queries, corpus = _unit(queries @ directions), _unit(corpus @ directions)
         return queries, corpus
 
-    key = f"search-{source}-{dim}-{num_queries}-{num_rows}"
+    key = f"search-{source}-{dim}-{held_out}-{num_rows}"
     queries, corpus = _cached(key, base, build)
-    kept = len(base) - num_queries
-    return Vectors(queries, corpus, _describe(origin, base, kept, dim, num_rows))
+    kept = len(base) - held_out
+    described = _describe(origin, base, kept, dim, num_rows)
+    return Vectors(queries[:num_queries], corpus, described)
+
+
+def _load_gaussian(dim: int, num_queries: int, num_rows: int) -> Vectors:
+    rng = np.random.default_rng(9)
+    queries, corpus = (
+        _unit(rng.standard_normal((count, dim), dtype=np.float32))
+        for count in (num_queries, num_rows)
+    )
+    return Vectors(queries, corpus, "isotropic Gaussian")
+
+
+def _gather(vectors: Vectors) -> Vectors:
+    """Groups that are clusters, and queries so deep inside that their nearest rows are too.
+
+    Spherical k-means on a sample; queries are moved towards their centre.
+    """
+    rng = np.random.default_rng(8)
+    corpus = vectors.corpus
+    sample = corpus[rng.permutation(len(corpus))[:_CLUSTER_SAMPLE]]
+    centres = sample[: max(4, len(corpus) // _ROWS_PER_CLUSTER)].copy()
+    for _ in range(_CLUSTER_ROUNDS):
+        labels = _assign(sample, centres)
+        for label in np.unique(labels):
+            centres[label] = sample[labels == label].sum(axis=0)
+        centres = _unit(centres)
+    query_groups = _assign(vectors.queries, centres)
+    weight = np.full(len(query_groups), _TO_THE_CENTRE, dtype=np.float32)
+    return replace(
+        vectors,
+        queries=_blend(vectors.queries, centres[query_groups], weight),
+        origin=f"{vectors.origin}, in {len(centres)} clusters, queries moved into theirs",
+        groups=(query_groups, _assign(corpus, centres)),
+    )
+
+
+def _assign(rows: Rows, centres: Rows) -> Ids:
+    """The nearest centre of each row."""
+    blocks = range(0, len(rows), _BLOCK)
+    return np.concatenate([(rows[i : i + _BLOCK] @ centres.T).argmax(axis=1) for i in blocks])
+
+
+def quantise(vectors: Vectors) -> Vectors:
+    """The vectors rounded to int8, with one scale for all."""
+    largest = max(float(np.abs(vectors.queries).max()), float(np.abs(vectors.corpus).max()))
+    scale = np.float32(_LARGEST_CODE / largest)
+
+    def codes(rows: Rows) -> npt.NDArray[np.int8]:
+        return np.rint(rows * scale).astype(np.int8)
+
+    return replace(
+        vectors,
+        queries=codes(vectors.queries),
+        corpus=codes(vectors.corpus),
+        origin=f"{vectors.origin}, rounded to int8",
+    )
 
 
 def load_pairs(
@@ -146,20 +221,24 @@ def _synthetic(dim: int) -> Rows:
 
 
 def _unit(rows: npt.NDArray[np.generic]) -> Rows:
-    wide = np.asarray(rows, dtype=np.float64)
-    unit: Rows = (wide / np.linalg.norm(wide, axis=1, keepdims=True)).astype(np.float32)
+    unit: Rows = np.empty(rows.shape, dtype=np.float32)
+    for first in range(0, len(rows), _BLOCK):
+        part = slice(first, first + _BLOCK)
+        wide = np.asarray(rows[part], dtype=np.float64)
+        unit[part] = wide / np.linalg.norm(wide, axis=1, keepdims=True)
     return unit
 
 
-def _nearest(rows: Rows, count: int, block: int = 1024) -> npt.NDArray[np.int64]:
+def _nearest(rows: Rows, count: int, block: int = 1024) -> Ids:
     """The ``count`` nearest other rows of each row, in no particular order."""
     found = []
     for start in range(0, len(rows), block):
         scores = rows[start : start + block] @ rows.T
         lines = np.arange(len(scores))
         scores[lines, start + lines] = -np.inf
-        found.append(np.argpartition(scores, -count, axis=1)[:, -count:])
-    return np.concatenate(found).astype(np.int64)
+        # Copied: a view would keep whole rows of the matrix of pairs in memory.
+        found.append(np.argpartition(scores, -count, axis=1)[:, -count:].astype(np.int64))
+    return np.concatenate(found)
 
 
 def _blend(first: Rows, second: Rows, weight: npt.NDArray[np.float32]) -> Rows:
@@ -179,8 +258,8 @@ def _stretch(base: Rows, num_rows: int, seed: int) -> Rows:
     stretched = np.empty((num_rows, base.shape[1]), dtype=np.float32)
     place = rng.permutation(num_rows)
     stretched[place[: len(base)]] = base
-    for first in range(0, missing, 65536):
-        part = slice(first, first + 65536)
+    for first in range(0, missing, _BLOCK):
+        part = slice(first, first + _BLOCK)
         blended = _blend(base[start[part]], base[end[part]], weight[part])
         stretched[place[len(base) :][part]] = blended
     return stretched
@@ -219,14 +298,19 @@ def _describe(origin: str, base: Rows, kept: int, dim: int, num_rows: int) -> st
 
 def _cached(key: str, base: Rows, build: Callable[[], tuple[Rows, ...]]) -> tuple[Rows, ...]:
     """Arrays from the cache folder, built on the first call for this key and base."""
-    digest = hashlib.sha256(base.tobytes()).hexdigest()[:12]
+    digest = hashlib.sha256(np.ascontiguousarray(base).data).hexdigest()[:12]
     folder = cache_folder() / f"{key}-{digest}-v{_LAYOUT_VERSION}"
-    names = ("queries.npy", "corpus.npy")
     if not folder.exists():
-        with tempfile.TemporaryDirectory(dir=cache_folder()) as workplace:
-            partial = Path(workplace) / "vectors"
-            partial.mkdir()
-            for name, array in zip(names, build(), strict=True):
-                np.save(partial / name, array)
-            partial.rename(folder)
-    return tuple(np.load(folder / name) for name in names)
+        # What is built is dropped before it is loaded: a large corpus is in memory once.
+        _save(folder, build())
+    return tuple(np.load(folder / name) for name in _CACHED_NAMES)
+
+
+def _save(folder: Path, arrays: tuple[Rows, ...]) -> None:
+    """Write arrays as a folder that appears whole or not at all."""
+    with tempfile.TemporaryDirectory(dir=cache_folder()) as workplace:
+        partial = Path(workplace) / "vectors"
+        partial.mkdir()
+        for name, array in zip(_CACHED_NAMES, arrays, strict=True):
+            np.save(partial / name, array)
+        partial.rename(folder)

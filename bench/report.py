@@ -76,7 +76,7 @@ def _machine_lines(machine: Record) -> list[str]:
 def _match_rows(case: Record, match: Record) -> list[str]:
     ours = match["runs"][match["ours"]]
     rows = []
-    for position, (peer, ratio) in enumerate(match["ratios"].items()):
+    for peer, ratio in match["ratios"].items():
         run = match["runs"][peer]
         spread = (
             f"**{ratio['median']:.2f}** [{ratio['low']:.2f}–{ratio['high']:.2f}], "
@@ -85,18 +85,18 @@ def _match_rows(case: Record, match: Record) -> list[str]:
         rows.append(
             f"| {case['case']} | {match['match']} "
             f"| {_seconds(ours['median_s'])} | {peer} {_seconds(run['median_s'])} | {spread} "
-            f"| {ratio['rounds']} | {_target(match) if position == 0 else ''} "
+            f"| {ratio['rounds']} | {_target(ratio)} "
             f"| {_rate(ours)} / {_rate(run)} "
             f"| {_mebibytes(ours['peak_extra_bytes'])} / {_mebibytes(run['peak_extra_bytes'])} |"
         )
     return rows
 
 
-def _target(match: Record) -> str:
-    if match["target"] is None:
+def _target(ratio: Record) -> str:
+    target = ratio.get("target")
+    if target is None:
         return ""
-    verdict = {True: "met", False: "**missed**", None: "not run"}[match["met"]]
-    return f"{match['target']:.2f} {verdict}"
+    return f"{target:.2f} {'met' if ratio['met'] else '**missed**'}"
 
 
 def _rate(run: Record) -> str:
@@ -140,7 +140,27 @@ def _notes(case: Record) -> list[str]:
                 f"{key.replace('_', ' ')} {value:.3g}" for key, value in checked.items()
             )
             lines.append(f"    * {name}: {facts}; {found or 'not compared'}")
+        lines += [
+            f"    * {name}: {_inside(run)}" for name, run in match["runs"].items() if "work" in run
+        ]
     return lines
+
+
+def _inside(run: Record) -> str:
+    """What a run of ours did, beside its time."""
+    work = run["work"]
+    facts = [
+        f"{run['survivors_per_query']:.1f} survivors per query",
+        f"{work['rescanned']} queries rescanned",
+        f"{work['fallen_back']} fallen back to float32",
+        f"{_rate(run)} effective GMAC/s"
+        + ("" if run["of_peak"] is None else " (of the float32 multiply-add peak)"),
+    ]
+    if "packing_s" in run:
+        facts.append(
+            f"packing {_seconds(run['packing_s'])}, {run['packing_share']:.1%} of the time"
+        )
+    return ", ".join(facts)
 
 
 def _disturbances(match: Record) -> str:

@@ -20,7 +20,7 @@ import report
 from calibrate import Calibrator, build_calibrator, describe_machine, describe_thread_pools
 from cases import CASES, Case, Match, Size, find_cases
 from contestants import Adapter, Answer, Task, Unavailable, load_adapter
-from limits import RANKS_NEEDED, make_limits
+from limits import RANKS_NEEDED, Nearest, make_limits
 from measure import DEFAULT_ROUNDS, Run, Timings, busy_processors, interleave, paired_ratio
 from threadpoolctl import threadpool_limits
 
@@ -93,13 +93,17 @@ def load_task(case: Case, size: Size, settings: Settings) -> Task:
         vectors = data.load_pairs("near", size.n, size.m, base_rows)
     else:
         vectors = data.load_search(case.source, size.d, size.n, size.m, base_rows)
+    if case.element_type == "int8":
+        vectors = data.quantise(vectors)
     task = Task(vectors, size.k, settings.threads, case.relative_margin)
-    if case.kind != "limits":
+    if case.limits is None:
         return task
-    nearest = set_up("ours:cold", Task(vectors, RANKS_NEEDED, settings.threads))
+    ranks = Task(vectors, RANKS_NEEDED[case.limits], settings.threads)
+    nearest = set_up("ours:cold", ranks)
     answer = nearest.read(nearest.run())
-    limits = make_limits(answer.scores, answer.rows, len(vectors.corpus))
-    return Task(vectors, size.k, settings.threads, limits=limits)
+    limits = make_limits(case.limits, vectors, Nearest(answer.scores, answer.rows))
+    vectors = replace(vectors, origin=f"{vectors.origin}; {limits.note}")
+    return replace(task, vectors=vectors, limits=limits)
 
 
 def set_up_match(match: Match, task: Task, names: list[str]) -> dict[str, Contestant]:
@@ -124,22 +128,66 @@ def verify(
     answers = {name: one.read(timings.results[name]) for name, one in contestants.items()}
     ours = answers[match.ours]
     checks.check_full(match.ours, ours)
-    found[match.ours] = checks.check_against_reference(
-        match.ours, ours, reference, checks.OUR_TOLERANCE
-    )
-    if match.ours.startswith("ours:"):
-        head = task.head(_ONE_THREAD_QUERIES, threads=1)
-        single = set_up(match.ours, head)
-        checks.check_same_bits(match.ours, ours, single.read(single.run()))
+    verify_bits(match.ours, task, ours)
     for name, answer in answers.items():
-        if name == match.ours or name == "ours:limits-none":
+        if name == "ours:limits-none":
             continue
-        if case.relative_margin is None:
-            found[name] = checks.check_against_reference(
-                name, answer, reference, checks.PEER_TOLERANCE
-            )
+        if is_ours(name) and in_precision(name, "auto") == in_precision(match.ours, "auto"):
+            checks.check_same_bits(match.ours, "the precision", ours, answer)
+        if name == match.ours or case.relative_margin is None:
+            tolerance = checks.OUR_TOLERANCE if is_ours(name) else checks.PEER_TOLERANCE
+            found[name] = checks.check_against_reference(name, answer, reference, tolerance)
         else:
             found[name] = checks.check_agreement(task, name, ours, answer)
+    return found
+
+
+def verify_bits(name: str, task: Task, answer: Answer) -> None:
+    """Ours must be the same whatever the precision, the number of threads and the batch."""
+    first = np.arange(min(_ONE_THREAD_QUERIES, len(task.vectors.queries)))
+    single = set_up(name, task.take(first, threads=1))
+    checks.check_same_bits(
+        name,
+        "the number of threads or the batch",
+        answer.take(first),
+        single.read(single.run()),
+    )
+    spread = checks.spread(task)
+    for precision in our_adapter().PRECISIONS:
+        again = set_up(in_precision(name, precision), task.take(spread, task.threads))
+        checks.check_same_bits(
+            name,
+            f'the batch or precision="{precision}"',
+            answer.take(spread),
+            again.read(again.run()),
+        )
+
+
+def is_ours(name: str) -> bool:
+    return name.startswith("ours:")
+
+
+def our_adapter() -> Any:
+    """The module ``contestants/ours.py``, which knows more than other adapters."""
+    return load_adapter("ours")
+
+
+def in_precision(name: str, precision: str) -> str:
+    """The name of a run of ours in another precision."""
+    return f"ours:{our_adapter().in_precision(name.removeprefix('ours:'), precision)}"
+
+
+def look_inside(name: str, task: Task, run: Run, median_s: float) -> dict[str, Any]:
+    """What only we can tell of our runs: the core's counts, and the share of packing."""
+    ours = our_adapter()
+    work = ours.count_work(run)
+    found: dict[str, Any] = {
+        "work": work,
+        "survivors_per_query": work["rescored"] / len(task.vectors.queries),
+    }
+    if ours.packs(name.removeprefix("ours:")):
+        found["packing_s"] = ours.time_packing(task)
+        found["packing_share"] = found["packing_s"] / median_s
     return found
 
 
@@ -171,17 +219,14 @@ def summarise(
         for name in contestants
         if name != match.ours
     }
-    first = match.peers[0]
-    met = None
-    if match.target is not None and first in ratios:
-        met = ratios[first]["median"] >= match.target
+    for name, target in match.targets.items():
+        if name in ratios:
+            ratios[name].update(target=target, met=ratios[name]["median"] >= target)
     return {
         "match": match.name,
         "ours": match.ours,
         "runs": runs,
         "ratios": ratios,
-        "target": match.target,
-        "met": met,
         "steal": timings.steal,
         "dropped_rounds": timings.dropped_rounds,
         "peak_gflops": timings.peak_gflops,
@@ -196,7 +241,7 @@ def run_match(
     if settings.noise_floor:
         again = set_up(match.ours, task)
         contestants = {match.ours: contestants[match.ours], "the same again": again}
-        match = replace(match, target=None)
+        match = replace(match, targets={})
     # Only now are the libraries of all peers loaded, so that their threads can be limited.
     with threadpool_limits(limits=settings.threads):
         timings = interleave(
@@ -208,6 +253,10 @@ def run_match(
         pools = describe_thread_pools()
     size = case.smoke if settings.smoke else case.size
     record = summarise(match, size, contestants, timings, machine.peak_gflops)
+    for name, one in contestants.items():
+        if is_ours(name):
+            run = record["runs"][name]
+            run.update(look_inside(name, task, one.run, run["median_s"]))
     record["checks"] = verify(case, match, task, contestants, timings)
     record["thread_pools"] = pools
     record["versions"] = {name: one.adapter.describe() for name, one in contestants.items()}
@@ -288,7 +337,12 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
 def list_cases() -> None:
     for case in CASES:
         size = case.size
-        print(f"{case.suite:5} {case.name:14} n={size.n} m={size.m} d={size.d} k={size.k}")
+        print(f"{case.suite:5} {case.name:19} n={size.n} m={size.m} d={size.d} k={size.k}")
+        for match in case.matches:
+            for peer in match.peers:
+                target = match.targets.get(peer)
+                wanted = "no target" if target is None else f"at least {target:.2f}"
+                print(f"        {match.name}: {match.ours} against {peer}: {wanted}")
 
 
 def run_all(parsed: argparse.Namespace) -> int:

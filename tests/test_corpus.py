@@ -189,7 +189,7 @@ def test_an_empty_update_is_fine():
     assert_same_topk(nm.topk(QUERIES, corpus, 5), oracle.topk(QUERIES, ROWS, 5, "cosine"))
 
 
-# ---- packed files ---------------------------------------------------------------------------------
+# ---- packed files ------------------------------------------------------------------------------
 def saved(tmp_path, rows, **options):
     path = tmp_path / "corpus.nmc"
     nm.Corpus(rows, **options).save(path)

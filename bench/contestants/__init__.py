@@ -29,15 +29,17 @@ class Task:
     relative_margin: float | None = None
     limits: Limits | None = None
 
-    def head(self, count: int, threads: int) -> Task:
-        """The same question for the first ``count`` queries, with other threads."""
+    def take(self, queries: npt.NDArray[np.int64], threads: int) -> Task:
+        """The same question for some of the queries, with other threads."""
         vectors, limits = self.vectors, self.limits
-        positives = None if vectors.positives is None else vectors.positives[:count]
+        positives = None if vectors.positives is None else vectors.positives[queries]
         return replace(
             self,
-            vectors=replace(vectors, queries=vectors.queries[:count], positives=positives),
+            vectors=replace(
+                vectors, queries=vectors.queries[queries], positives=positives, groups=None
+            ),
             threads=threads,
-            limits=None if limits is None else limits.head(count),
+            limits=None if limits is None else limits.take(queries),
         )
 
 
@@ -47,6 +49,10 @@ class Answer:
 
     scores: npt.NDArray[np.float32]
     rows: npt.NDArray[np.int64]
+
+    def take(self, queries: npt.NDArray[np.int64]) -> Answer:
+        """Those of some of the queries."""
+        return Answer(self.scores[queries], self.rows[queries])
 
 
 Job: TypeAlias = Callable[[Task], Callable[[], Any]]

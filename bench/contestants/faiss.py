@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""faiss-cpu: `knn` (cold), `IndexFlatIP` (warm), and over-fetching by hand for mining."""
+"""faiss-cpu: `knn` (cold), `IndexFlatIP` (warm), 8-bit codes, and over-fetching by hand."""
 
 from __future__ import annotations
 
 import itertools
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import faiss
@@ -13,20 +14,41 @@ import numpy as np
 
 from contestants import Answer, Task
 
-# Tile sizes of its matrix products, tried on a slice of every problem; the first are its defaults.
+# Tile sizes of its matrix products, tried on a slice of every large problem; the first are its
+# defaults. Below a number of queries it multiplies without BLAS; with few queries both ways are
+# tried, on the whole problem, because what counts then is memory.
 _QUERY_TILES = (4096, 1024, 256)
 _CORPUS_TILES = (1024, 4096)
 _TRIAL_ROWS = 16_384
 _WORTH_TUNING = 1e10  # multiply-adds
+_BLAS_FROM = 20  # queries
+_BLAS_ALWAYS = 1
+_WORTH_TUNING_FEW = 1e8
 
-_chosen_tiles = "defaults"
+_chosen_settings = "defaults"
+
+
+@dataclass(frozen=True)
+class _Settings:
+    query_tile: int = _QUERY_TILES[0]
+    corpus_tile: int = _CORPUS_TILES[0]
+    blas_from: int = _BLAS_FROM
+
+    def apply(self) -> None:
+        faiss.cvar.distance_compute_blas_query_bs = self.query_tile
+        faiss.cvar.distance_compute_blas_database_bs = self.corpus_tile
+        faiss.cvar.distance_compute_blas_threshold = self.blas_from
+
+    def __str__(self) -> str:
+        tiles = f"tiles queries {self.query_tile}, corpus {self.corpus_tile}"
+        return f"{tiles}; BLAS from {self.blas_from} queries"
 
 
 def describe() -> dict[str, str]:
     return {
         "version": faiss.__version__,
         "compile_options": faiss.get_compile_options().strip(),
-        "tiles": _chosen_tiles,
+        "settings": _chosen_settings,
     }
 
 
@@ -42,30 +64,35 @@ def _knn(queries: Any, corpus: Any, k: int) -> Any:
     return faiss.knn(queries, corpus, k, metric=faiss.METRIC_INNER_PRODUCT)
 
 
-def _set_tiles(query_tile: int, corpus_tile: int) -> None:
-    faiss.cvar.distance_compute_blas_query_bs = query_tile
-    faiss.cvar.distance_compute_blas_database_bs = corpus_tile
-
-
 def _tune(task: Task) -> None:
-    """Set the tile sizes that are fastest on this problem's first rows."""
-    global _chosen_tiles
-    _chosen_tiles = "defaults"
+    """Use the settings that are fastest on this problem, or on its first rows."""
+    global _chosen_settings
+    _chosen_settings = "defaults"
+    _Settings().apply()
     queries, corpus = task.vectors.queries, task.vectors.corpus
-    choices = list(itertools.product(_QUERY_TILES, _CORPUS_TILES))
-    _set_tiles(*choices[0])
-    if queries.shape[0] * float(corpus.size) < _WORTH_TUNING:
+    work = queries.shape[0] * float(corpus.size)
+    if queries.shape[0] < _BLAS_FROM and work >= _WORTH_TUNING_FEW:
+        with_blas = [_Settings(corpus_tile=c, blas_from=_BLAS_ALWAYS) for c in _CORPUS_TILES]
+        choices, trial = [_Settings(), *with_blas], corpus
+    elif work >= _WORTH_TUNING:
+        tiles = itertools.product(_QUERY_TILES, _CORPUS_TILES)
+        choices, trial = [_Settings(*pair) for pair in tiles], corpus[:_TRIAL_ROWS]
+    else:
         return
+    winner = _fastest(choices, lambda: _knn(queries, trial, min(task.k, len(trial))))
+    winner.apply()
+    _chosen_settings = str(winner)
+
+
+def _fastest(choices: list[_Settings], run: Callable[[], Any]) -> _Settings:
     best = dict.fromkeys(choices, np.inf)
     for _ in range(2):
         for choice in choices:
-            _set_tiles(*choice)
+            choice.apply()
             start = time.perf_counter()
-            _knn(queries, corpus[:_TRIAL_ROWS], task.k)
+            run()
             best[choice] = min(best[choice], time.perf_counter() - start)
-    winner = min(choices, key=lambda choice: best[choice])
-    _set_tiles(*winner)
-    _chosen_tiles = f"queries {winner[0]}, corpus {winner[1]}"
+    return min(choices, key=lambda choice: best[choice])
 
 
 def _topk_cold(task: Task) -> Callable[[], Any]:
@@ -78,6 +105,18 @@ def _topk_warm(task: Task) -> Callable[[], Any]:
     index = faiss.IndexFlatIP(task.vectors.corpus.shape[1])
     index.add(task.vectors.corpus)
     return lambda: index.search(task.vectors.queries, task.k)
+
+
+def _topk_codes(task: Task) -> Callable[[], Any]:
+    """int8 rows kept as they are in a prebuilt index; its interface is float32."""
+    index = faiss.IndexScalarQuantizer(
+        task.vectors.corpus.shape[1],
+        faiss.ScalarQuantizer.QT_8bit_direct_signed,
+        faiss.METRIC_INNER_PRODUCT,
+    )
+    index.add(task.vectors.corpus.astype(np.float32))
+    queries = task.vectors.queries.astype(np.float32)
+    return lambda: index.search(queries, task.k)
 
 
 def _mine_by_hand(task: Task) -> Callable[[], Any]:
@@ -106,4 +145,9 @@ def _mine_by_hand(task: Task) -> Callable[[], Any]:
     return run
 
 
-JOBS = {"cold": _topk_cold, "warm": _topk_warm, "mine": _mine_by_hand}
+JOBS = {
+    "cold": _topk_cold,
+    "warm": _topk_warm,
+    "codes": _topk_codes,
+    "mine": _mine_by_hand,
+}

@@ -1,17 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""nearmiss itself."""
+"""nearmiss itself. Jobs end in the precision they screen in; without one it is ``"auto"``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import nearmiss as nm
+from nearmiss import _core
 
 from contestants import Answer, Task
 
 # The vectors are of unit length, so inner product asks what the peers are asked.
 METRIC = "ip"
+PRECISIONS = ("auto", "float32", "int8")
 
 
 def describe() -> dict[str, str]:
@@ -29,29 +34,81 @@ def read(result: Any) -> Answer:
     return Answer(result.scores, result.indices)
 
 
-def _topk_cold(task: Task) -> Callable[[], Any]:
+def in_precision(job: str, precision: str) -> str:
+    """The name of a job in another precision."""
+    for suffix in PRECISIONS:
+        job = job.removesuffix(f"-{suffix}")
+    return job if precision == "auto" else f"{job}-{precision}"
+
+
+def packs(job: str) -> bool:
+    """Whether packing as `time_packing` does it is part of the job."""
+    return job in ("cold", "mine")
+
+
+def time_packing(task: Task) -> float:
+    """Seconds that packing the corpus takes by itself."""
+    start = time.perf_counter()
+    nm.Corpus(task.vectors.corpus, metric=METRIC, num_threads=task.threads)
+    return time.perf_counter() - start
+
+
+def count_work(run: Callable[[], Any]) -> dict[str, int]:
+    """What the core counted during a run: pairs rescored, queries rescanned and fallen back."""
+    with _listening() as heard:
+        run()
+    return {key: sum(work[key] for work in heard) for key in heard[0]}
+
+
+@contextmanager
+def _listening() -> Iterator[list[dict[str, int]]]:
+    """Note the core's counts of every call, which the public functions do not return."""
+    heard: list[dict[str, int]] = []
+    topk, mine = _core.topk, _core.mine
+
+    def listening_topk(*arguments: Any, **options: Any) -> Any:
+        result = topk(*arguments, **options)
+        heard.append(result[2])
+        return result
+
+    def listening_mine(*arguments: Any, **options: Any) -> Any:
+        result = mine(*arguments, **options)
+        heard.append(result["work"])
+        return result
+
+    _core.topk, _core.mine = listening_topk, listening_mine
+    try:
+        yield heard
+    finally:
+        _core.topk, _core.mine = topk, mine
+
+
+def _topk_cold(task: Task, precision: str) -> Callable[[], Any]:
     def run() -> Any:
         return nm.topk(
             task.vectors.queries,
             task.vectors.corpus,
             task.k,
             metric=METRIC,
+            precision=precision,
             num_threads=task.threads,
         )
 
     return run
 
 
-def _topk_warm(task: Task) -> Callable[[], Any]:
+def _topk_warm(task: Task, precision: str) -> Callable[[], Any]:
     corpus = nm.Corpus(task.vectors.corpus, metric=METRIC)
 
     def run() -> Any:
-        return nm.topk(task.vectors.queries, corpus, task.k, num_threads=task.threads)
+        return nm.topk(
+            task.vectors.queries, corpus, task.k, precision=precision, num_threads=task.threads
+        )
 
     return run
 
 
-def _mine(task: Task) -> Callable[[], Any]:
+def _mine(task: Task, precision: str) -> Callable[[], Any]:
     def run() -> Any:
         return nm.mine(
             task.vectors.queries,
@@ -60,22 +117,29 @@ def _mine(task: Task) -> Callable[[], Any]:
             num_negatives=task.k,
             relative_margin=task.relative_margin,
             metric=METRIC,
+            precision=precision,
             num_threads=task.threads,
         )
 
     return run
 
 
-def _mine_without_limits(task: Task) -> Callable[[], Any]:
+def _mine_without_limits(task: Task, precision: str) -> Callable[[], Any]:
     corpus = nm.Corpus(task.vectors.corpus, metric=METRIC)
 
     def run() -> Any:
-        return nm.mine(task.vectors.queries, corpus, num_negatives=task.k, num_threads=task.threads)
+        return nm.mine(
+            task.vectors.queries,
+            corpus,
+            num_negatives=task.k,
+            precision=precision,
+            num_threads=task.threads,
+        )
 
     return run
 
 
-def _mine_with_limits(task: Task) -> Callable[[], Any]:
+def _mine_with_limits(task: Task, precision: str) -> Callable[[], Any]:
     limits = task.limits
     if limits is None:
         raise ValueError("this job needs a task with limits")
@@ -89,16 +153,22 @@ def _mine_with_limits(task: Task) -> Callable[[], Any]:
             query_groups=limits.query_groups,
             exclude=limits.exclude,
             max_score=limits.max_score,
+            precision=precision,
             num_threads=task.threads,
         )
 
     return run
 
 
-JOBS = {
+_JOBS = {
     "cold": _topk_cold,
     "warm": _topk_warm,
     "mine": _mine,
     "limits-none": _mine_without_limits,
-    "limits-all": _mine_with_limits,
+    "limits-on": _mine_with_limits,
+}
+JOBS = {
+    in_precision(name, precision): partial(job, precision=precision)
+    for name, job in _JOBS.items()
+    for precision in PRECISIONS
 }

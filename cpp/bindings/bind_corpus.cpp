@@ -10,6 +10,13 @@
 
 namespace nearmiss::bindings {
 
+Precision parse_precision(const std::string& name) {
+    if (name == "auto") return Precision::automatic;
+    if (name == "float32") return Precision::float32;
+    if (name == "int8") return Precision::int8;
+    throw InvalidArgument("precision: expected 'auto', 'float32' or 'int8', got '" + name + "'");
+}
+
 namespace {
 
 Metric parse_metric(const std::string& name) {
@@ -28,17 +35,19 @@ std::unique_ptr<PyCorpus> make_corpus(const py::array& rows,
                                       const std::string& element_type,
                                       const std::string& metric,
                                       const OptionalArray<std::int64_t>& groups,
-                                      std::size_t num_threads) {
+                                      std::size_t num_threads,
+                                      const std::string& precision) {
     const MatrixView view = matrix_view(rows, element_type);
+    const Precision wanted = parse_precision(precision);
     const Metric parsed = parse_metric(metric);
     const Execution execution = make_execution(num_threads, py::none());
     const py::gil_scoped_release release;
     // Released only while packing: the array's reference is taken under the GIL.
     return std::unique_ptr<PyCorpus>(
-        new PyCorpus{{}, py::none(), Corpus(view, parsed, span_of(groups), execution)});
+        new PyCorpus{{}, py::none(), Corpus(view, parsed, span_of(groups), execution, wanted)});
 }
 
-// The arrays of a saved state by their names in the dictionary; scalars under "facts", in order.
+// PackedState by the names of its members; codes and what belongs to them only if there are any.
 py::dict save_state(const py::object& owner) {
     const auto& self = owner.cast<const PyCorpus&>();
     const PackedState state = self.corpus.state();
@@ -94,10 +103,10 @@ std::unique_ptr<PyCorpus> restore_corpus(const py::array& rows,
     return std::unique_ptr<PyCorpus>(
         new PyCorpus{rows,
                      dict,
-                     Corpus(matrix_view(rows, element_type),
-                            parse_metric(metric),
-                            span_of(groups),
-                            state)});
+                     Corpus::restore(matrix_view(rows, element_type),
+                                     parse_metric(metric),
+                                     span_of(groups),
+                                     state)});
 }
 
 void move_rows(PyCorpus& self, const py::array& rows, const std::string& element_type) {
@@ -131,8 +140,10 @@ void bind_corpus(py::module_& module) {
                          const std::string& element_type,
                          const std::string& metric,
                          const OptionalArray<std::int64_t>& groups,
-                         std::size_t num_threads) {
-                 auto made = make_corpus(rows, element_type, metric, groups, num_threads);
+                         std::size_t num_threads,
+                         const std::string& precision) {
+                 auto made =
+                     make_corpus(rows, element_type, metric, groups, num_threads, precision);
                  made->rows = rows;
                  return made;
              }),
@@ -140,7 +151,8 @@ void bind_corpus(py::module_& module) {
              py::arg("element_type"),
              py::arg("metric"),
              py::arg("groups").noconvert() = py::none(),
-             py::arg("num_threads") = 0)
+             py::arg("num_threads") = 0,
+             py::arg("precision") = "auto")
         .def_static("restore",
                     &restore_corpus,
                     py::arg("rows").noconvert(),

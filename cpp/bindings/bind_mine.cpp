@@ -19,13 +19,6 @@ Law parse_law(const std::string& name) {
     throw InvalidArgument("law: unknown '" + name + "'");
 }
 
-Precision parse_precision(const std::string& name) {
-    if (name == "auto") return Precision::automatic;
-    if (name == "float32") return Precision::float32;
-    if (name == "int8") return Precision::int8;
-    throw InvalidArgument("precision: expected 'auto', 'float32' or 'int8', got '" + name + "'");
-}
-
 MarginReference parse_reference(const std::string& name) {
     if (name == "min") return MarginReference::min;
     if (name == "max") return MarginReference::max;

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <optional>
+#include <string>
 
 #include "nearmiss/corpus.hpp"
 #include "nearmiss/runtime.hpp"
@@ -24,6 +25,8 @@ struct PyCorpus {
     pybind11::object state;  // None, or what it was restored from
     Corpus corpus;
 };
+
+[[nodiscard]] Precision parse_precision(const std::string& name);
 
 // Checks for signals between steps of the work, then calls `progress` (None: nothing).
 [[nodiscard]] Execution make_execution(std::size_t num_threads, pybind11::object progress);

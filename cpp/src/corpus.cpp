@@ -133,14 +133,15 @@ void describe(PackedCorpus& corpus,
 Corpus::Corpus(MatrixView rows,
                Metric metric,
                std::span<const std::int64_t> groups,
-               const Execution& execution)
+               const Execution& execution,
+               Precision precision)
     : packed_(std::make_unique<PackedCorpus>()) {
     const FloatEnvironment environment;
     PackedCorpus& corpus = *packed_;
     describe(corpus, rows, metric, groups);
     corpus.root_norms = AlignedBuffer<double>(rows.rows);
     const KernelTable& kernel = kernels::active();
-    const FormKind kind = preferred_form(rows.cols, kernel);
+    const FormKind kind = first_form(precision, rows.cols, kernel);
     auto form = make_form(corpus, kind, kernel);
     pack_all(corpus, *form, kernel, execution, [&](std::size_t panel) {
         measure_panel(corpus, kernel, panel);
@@ -153,21 +154,23 @@ Corpus::Corpus(MatrixView rows,
     corpus.forms[static_cast<std::size_t>(kind)] = std::move(form);
 }
 
-Corpus::Corpus(MatrixView rows,
-               Metric metric,
-               std::span<const std::int64_t> groups,
-               const PackedState& state)
-    : packed_(std::make_unique<PackedCorpus>()) {
+Corpus::Corpus(std::unique_ptr<PackedCorpus> packed) : packed_(std::move(packed)) {}
+
+Corpus Corpus::restore(MatrixView rows,
+                       Metric metric,
+                       std::span<const std::int64_t> groups,
+                       const PackedState& state) {
     require(state.layout == PackedState::kLayout, "packed state: of another version");
     require(state.root_norms.size() == rows.rows, "packed state: sizes do not match the rows");
-    PackedCorpus& corpus = *packed_;
-    describe(corpus, rows, metric, groups);
-    corpus.scale_exponent = state.scale_exponent;
-    corpus.max_norm = state.max_norm;
-    corpus.root_norms = AlignedBuffer<double>::borrow(state.root_norms);
+    auto corpus = std::make_unique<PackedCorpus>();
+    describe(*corpus, rows, metric, groups);
+    corpus->scale_exponent = state.scale_exponent;
+    corpus->max_norm = state.max_norm;
+    corpus->root_norms = AlignedBuffer<double>::borrow(state.root_norms);
     if (!state.codes.empty())
-        corpus.forms[static_cast<std::size_t>(FormKind::int8)] =
-            std::make_unique<Int8Form>(corpus, state);
+        corpus->forms[static_cast<std::size_t>(FormKind::int8)] =
+            std::make_unique<Int8Form>(*corpus, state);
+    return Corpus(std::move(corpus));
 }
 
 Corpus::~Corpus() = default;
@@ -265,7 +268,11 @@ PanelRows PackedCorpus::panel_rows(std::size_t panel) const noexcept {
     return result;
 }
 
-FormKind preferred_form(std::size_t dim, const kernels::KernelTable& kernel) noexcept {
+FormKind first_form(Precision precision,
+                    std::size_t dim,
+                    const kernels::KernelTable& kernel) noexcept {
+    if (precision == Precision::float32) return FormKind::float32;
+    if (precision == Precision::int8) return FormKind::int8;
     // Few dimensions leave the codes' tile little to save.
     constexpr std::size_t kMinDim = 32;
     return dim >= kMinDim && kernel.code_speed > 1 ? FormKind::int8 : FormKind::float32;

@@ -87,7 +87,9 @@ struct PackedCorpus {
         const Execution& execution) const;
 };
 
-// The form a search uses unless it is told, or finds, otherwise.
-[[nodiscard]] FormKind preferred_form(std::size_t dim, const kernels::KernelTable& kernel) noexcept;
+// The form a search screens in first.
+[[nodiscard]] FormKind first_form(Precision precision,
+                                  std::size_t dim,
+                                  const kernels::KernelTable& kernel) noexcept;
 
 }  // namespace nearmiss

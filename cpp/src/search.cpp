@@ -262,8 +262,6 @@ class Pass {
                           method.form.bytes_per_tile(),
                           queries.size(),
                           resolve_threads(execution))),
-          // Shards would each have to guess, and verify, for themselves.
-          guess_(plan_.num_shards == 1 ? method.guess : Guess::no),
           execution_(execution),
           found_(plan_.num_shards == 1 ? 0 : queries.size() * plan_.num_shards) {}
 
@@ -293,6 +291,7 @@ class Pass {
     struct Found {
         std::vector<Key> keys;
         std::int64_t above = 0;
+        bool complete = true;
     };
 
     void scan(std::size_t block,
@@ -310,7 +309,7 @@ class Pass {
             return;
         }
         Scan scan(search_, method_, by_group_);
-        const Guess guess = guesses_fail_.load() ? Guess::no : guess_;
+        const Guess guess = guesses_fail_.load() ? Guess::no : method_.guess;
         if (!scan.run(queries, panel_begin, panel_end, guess, context)) {
             give_up(queries);
             return;
@@ -320,12 +319,11 @@ class Pass {
             const Pool pool = scan.finish(i);
             if (plan_.num_shards > 1) {
                 found_[(first + i) * plan_.num_shards + shard] = {
-                    {pool.keys.begin(), pool.keys.end()}, pool.above};
+                    {pool.keys.begin(), pool.keys.end()}, pool.above, scan.complete(i)};
             } else if (scan.complete(i)) {
                 sink(pool);
             } else {
-                const std::lock_guard lock(rest_mutex_);
-                rest_.misguessed.push_back(queries[i]);
+                misguess(queries[i]);
                 ++misguessed;
             }
             context.checkpoint();
@@ -335,19 +333,28 @@ class Pass {
         if (misguessed * 16 > count) guesses_fail_.store(true);
     }
 
+    void misguess(std::uint32_t query) {
+        const std::lock_guard lock(rest_mutex_);
+        rest_.misguessed.push_back(query);
+    }
+
     void give_up(std::span<const std::uint32_t> queries) {
         gave_up_.store(true);
         const std::lock_guard lock(rest_mutex_);
         rest_.given_up.insert(rest_.given_up.end(), queries.begin(), queries.end());
     }
 
-    void merge(const std::function<void(const Pool&)>& sink) const {
+    void merge(const std::function<void(const Pool&)>& sink) {
         const std::size_t n = queries_.size();
         run_parallel(n, n, execution_.at(1), [&](std::size_t i, TaskContext&) {
             std::vector<Key> keys;
             std::int64_t above = 0;
             for (std::size_t shard = 0; shard < plan_.num_shards; ++shard) {
                 const Found& found = found_[i * plan_.num_shards + shard];
+                if (!found.complete) {
+                    misguess(queries_[i]);
+                    return;
+                }
                 keys.insert(keys.end(), found.keys.begin(), found.keys.end());
                 above += found.above;
             }
@@ -362,7 +369,6 @@ class Pass {
     const std::span<const std::uint32_t> queries_;
     const bool by_group_;
     const Plan plan_;
-    const Guess guess_;
     const Execution execution_;
     std::vector<Found> found_;  // by query and shard, if there are several shards
     std::atomic<bool> guesses_fail_{false};
@@ -386,7 +392,8 @@ class Searcher {
 
     SearchWork run() {
         std::vector<std::uint32_t> queries = order_queries(search_, by_group_);
-        if (first_form() == FormKind::int8) {
+        if (first_form(search_.precision, search_.corpus.rows.cols, search_.kernel) ==
+            FormKind::int8) {
             const bool may_give_up = search_.precision == Precision::automatic;
             queries = screen(queries, FormKind::int8, may_give_up, execution_);
             work_.fallen_back = queries.size();
@@ -400,17 +407,6 @@ class Searcher {
     }
 
   private:
-    [[nodiscard]] FormKind first_form() const noexcept {
-        switch (search_.precision) {
-        case Precision::float32:
-            return FormKind::float32;
-        case Precision::int8:
-            return FormKind::int8;
-        default:
-            return preferred_form(search_.corpus.rows.cols, search_.kernel);
-        }
-    }
-
     // Returns the queries given up.
     std::vector<std::uint32_t> screen(std::span<const std::uint32_t> queries,
                                       FormKind kind,

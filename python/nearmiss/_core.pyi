@@ -42,6 +42,7 @@ class Corpus:
         metric: str,
         groups: _Int64 | None = None,
         num_threads: int = 0,
+        precision: str = "auto",
     ) -> None: ...
     @staticmethod
     def restore(

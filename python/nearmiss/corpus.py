@@ -73,22 +73,27 @@ class Corpus:
         num_rows = len(matrix.rows)
         self._ids = None if ids is None else as_unique_ids(ids, "ids", num_rows, "corpus row")
         self._groups = None if groups is None else CorpusGroups.of(groups, num_rows, "groups")
-        self._pack(matrix, metric, threads)
+        self._pack(matrix, metric, threads, "auto")
 
     @classmethod
     def _of_matrix(
-        cls, matrix: Matrix, metric: str, groups: CorpusGroups | None, threads: int
+        cls,
+        matrix: Matrix,
+        metric: str,
+        groups: CorpusGroups | None,
+        threads: int,
+        precision: str,
     ) -> Corpus:
         """Pack what `mine` has checked already."""
         corpus = cls.__new__(cls)
         corpus._ids = None
         corpus._groups = groups
-        corpus._pack(matrix, metric, threads)
+        corpus._pack(matrix, metric, threads, precision)
         return corpus
 
-    def _pack(self, matrix: Matrix, metric: str, threads: int) -> None:
+    def _pack(self, matrix: Matrix, metric: str, threads: int, precision: str) -> None:
         self._core = _core.Corpus(
-            matrix.rows, matrix.element_type, metric, self._group_codes(), threads
+            matrix.rows, matrix.element_type, metric, self._group_codes(), threads, precision
         )
         self._matrix = matrix
         self._update_lock = threading.Lock()

@@ -99,7 +99,7 @@ def topk(
     k = check_integer(k, "k", 1)
     if k > source.num_rows:
         raise ValueError(f"k: must be at most the {source.num_rows} rows of the corpus, got {k}")
-    packed = source.pack(None, threads)
+    packed = source.pack(None, threads, precision)
     scores, indices, _ = _core.topk(
         rows.rows, rows.element_type, packed._core, k, precision=precision, num_threads=threads
     )
@@ -242,7 +242,7 @@ def mine(
         request.limits, len(rows.rows), groups_of_corpus(request.limits.corpus_groups, source)
     )
     with reporting(progress) as report:
-        packed = source.pack(groups.corpus, threads)
+        packed = source.pack(groups.corpus, threads, precision)
         result = _core.mine(
             rows.rows,
             rows.element_type,

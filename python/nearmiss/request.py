@@ -137,12 +137,12 @@ class Source:
         matrix = as_corpus_matrix(corpus, "corpus")
         return cls(None, matrix, metric or "cosine", *matrix.rows.shape)
 
-    def pack(self, groups: CorpusGroups | None, threads: int) -> Corpus:
-        """Return the packed corpus, packing it now if it came as an array."""
+    def pack(self, groups: CorpusGroups | None, threads: int, precision: str) -> Corpus:
+        """Return the packed corpus, packing it now, for this precision, if it came as an array."""
         if self.packed is not None:
             return self.packed
         assert self.matrix is not None
-        return Corpus._of_matrix(self.matrix, self.metric, groups, threads)
+        return Corpus._of_matrix(self.matrix, self.metric, groups, threads, precision)
 
 
 def query_matrix(queries: npt.ArrayLike, source: Source) -> Matrix:

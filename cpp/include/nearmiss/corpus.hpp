@@ -14,6 +14,13 @@ namespace nearmiss {
 
 enum class Metric : std::uint8_t { cosine, ip, l2 };
 
+// What rows are screened in. Changes the time, never the answer.
+enum class Precision : std::uint8_t {
+    automatic,  // int8 where it pays, float32 where it turns out not to
+    float32,
+    int8,
+};
+
 // What packing made of the rows, to be saved and taken up again. Its meaning is the core's own and
 // changes with `layout`.
 struct PackedState {
@@ -41,20 +48,22 @@ struct PackedCorpus;  // src/packed_corpus.hpp
 class Corpus {
   public:
     // Packs `rows`, which must stay alive and unchanged as long as the corpus. `groups`: empty, or
-    // one code per row (-1: in no group), copied; packed rows are ordered by group.
+    // one code per row (-1: in no group), copied; packed rows are ordered by group. `precision`: what
+    // searches to come will ask for; others will have to pack again.
     // Throws InvalidArgument naming the row for NaN or infinite elements, for zero rows under
     // cosine, for an empty corpus or more than 2^32 - 2 rows.
     Corpus(MatrixView rows,
            Metric metric,
            std::span<const std::int64_t> groups,
-           const Execution& execution);
+           const Execution& execution,
+           Precision precision = Precision::automatic);
     // Takes up what state() of a corpus over the same rows, metric and groups returned; the arrays
     // it refers to must stay alive and unchanged as long as the corpus. Throws InvalidArgument for
     // another layout or sizes that do not match.
-    Corpus(MatrixView rows,
-           Metric metric,
-           std::span<const std::int64_t> groups,
-           const PackedState& state);
+    [[nodiscard]] static Corpus restore(MatrixView rows,
+                                        Metric metric,
+                                        std::span<const std::int64_t> groups,
+                                        const PackedState& state);
     ~Corpus();
     Corpus(const Corpus&) = delete;
     Corpus& operator=(const Corpus&) = delete;
@@ -82,6 +91,8 @@ class Corpus {
     [[nodiscard]] const PackedCorpus& packed() const noexcept { return *packed_; }
 
   private:
+    explicit Corpus(std::unique_ptr<PackedCorpus> packed);
+
     std::unique_ptr<PackedCorpus> packed_;
 };
 

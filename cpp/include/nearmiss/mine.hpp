@@ -15,13 +15,6 @@
 
 namespace nearmiss {
 
-// What rows are screened in. Changes the time, never the answer.
-enum class Precision : std::uint8_t {
-    automatic,  // int8 where it pays, float32 where it turns out not to
-    float32,
-    int8,
-};
-
 // What a search did, for benchmarks. Depends on the number of threads.
 struct SearchWork {
     std::size_t rescored = 0;   // pairs scored exactly
