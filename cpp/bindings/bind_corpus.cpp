@@ -100,13 +100,11 @@ std::unique_ptr<PyCorpus> restore_corpus(const py::array& rows,
     state.squared_norm = scalar_in<float>(dict, "squared_norm");
     state.peak = scalar_in<float>(dict, "peak");
     state.residual = scalar_in<float>(dict, "residual");
-    return std::unique_ptr<PyCorpus>(
-        new PyCorpus{rows,
-                     dict,
-                     Corpus::restore(matrix_view(rows, element_type),
-                                     parse_metric(metric),
-                                     span_of(groups),
-                                     state)});
+    return std::unique_ptr<PyCorpus>(new PyCorpus{
+        rows,
+        dict,
+        Corpus::restore(
+            matrix_view(rows, element_type), parse_metric(metric), span_of(groups), state)});
 }
 
 void move_rows(PyCorpus& self, const py::array& rows, const std::string& element_type) {

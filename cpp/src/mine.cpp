@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <shared_mutex>
+#include <stdexcept>
 #include <string>
 
 #include "admission.hpp"
@@ -193,6 +194,7 @@ TopkResult topk(MatrixView queries,
     const Search search{packed, kernels::active(), queries, norms, k, nullptr, {}, precision};
     OverflowCheck overflow;
     result.work = search_pools(search, execution, [&](const Pool& pool) {
+        if (pool.keys.size() != k) throw std::logic_error("topk: rows were lost");
         overflow.note_pool(pool.query, pool.keys);
         for (std::size_t i = 0; i < k; ++i) {
             result.scores[pool.query * k + i] = score_of(pool.keys[i]);

@@ -79,20 +79,20 @@ std::vector<std::uint32_t> order_queries(const Search& search, bool by_group) {
     return order;
 }
 
-// Panels looked at first, to guess thresholds from: one in kSampling, at irregular places so that
-// no period in the corpus can fool it.
-constexpr std::size_t kSampling = 16;
+// Thresholds are guessed from a sixteenth of the panels, and better from a quarter; the guess for
+// the sixteenth serves while the quarter is looked at. Panels are taken at irregular places, so
+// that no period in the corpus can fool the sample; the quarter contains the sixteenth.
+constexpr std::size_t kSamplings[] = {16, 4};
 
-bool sampled(std::size_t panel) {
-    const std::uint64_t mixed = (panel / kSampling + 1) * 0x9E3779B97F4A7C15u;
-    return panel % kSampling == (mixed >> 32) % kSampling;
+bool sampled(std::size_t panel, std::size_t sampling) {
+    const std::uint64_t mixed = (panel / kSamplings[0] + 1) * 0x9E3779B97F4A7C15u;
+    return (panel ^ (mixed >> 32)) % sampling == 0;
 }
 
-// The rank in the sample below which the k-th best of everything almost never lies: its
-// expectation and four standard deviations. A single query to be scanned again costs a pass over
-// the corpus.
-std::size_t guess_rank(std::size_t pool_size) {
-    const double expected = static_cast<double>(pool_size) / kSampling;
+// The rank in a sample below which the k-th best of everything almost never lies: its expectation
+// and four standard deviations. A single query to be scanned again costs a pass over the corpus.
+std::size_t guess_rank(std::size_t pool_size, std::size_t sampling) {
+    const double expected = static_cast<double>(pool_size) / static_cast<double>(sampling);
     return static_cast<std::size_t>(std::ceil(expected + 4 * std::sqrt(expected) + 1));
 }
 
@@ -134,20 +134,24 @@ class Scan {
              TaskContext& context) {
         block_.prepare(queries);
         hits_.resize(block_.num_tiles());
-        // A sample must hold the guessed rank several times over to be worth anything.
+        reservoirs_.reset(block_, search_.pool_size, guess);
         const std::size_t rows = (panel_end - panel_begin) * kPanelRows;
-        const std::size_t rank = guess_rank(search_.pool_size);
-        if (guess == Guess::no || rows < kSampling * 4 * rank) {
-            reservoirs_.reset(block_, search_.pool_size, Guess::no);
-            return scan_panels(panel_begin, panel_end, [](std::size_t) { return true; }, context);
+        std::size_t done = 0;  // the last sampling
+        for (const std::size_t sampling : kSamplings) {
+            const std::size_t rank = guess_rank(search_.pool_size, sampling);
+            // A sample must hold the guessed rank several times over to be worth anything.
+            if (guess == Guess::no || rows < sampling * 4 * rank) continue;
+            reservoirs_.begin_sample(rank);
+            const auto wanted = [=](std::size_t panel) {
+                return sampled(panel, sampling) && (done == 0 || !sampled(panel, done));
+            };
+            if (!scan_panels(panel_begin, panel_end, wanted, context)) return false;
+            reservoirs_.end_sample();
+            if (hopeless(reservoirs_.num_held(), rows / sampling)) return false;
+            done = sampling;
         }
-        reservoirs_.reset(block_, search_.pool_size, Guess::yes);
-        reservoirs_.begin_sample(rank);
-        if (!scan_panels(panel_begin, panel_end, sampled, context)) return false;
-        reservoirs_.end_sample();
-        if (hopeless(reservoirs_.num_held(), rows / kSampling)) return false;
-        return scan_panels(
-            panel_begin, panel_end, [](std::size_t p) { return !sampled(p); }, context);
+        const auto rest = [=](std::size_t panel) { return done == 0 || !sampled(panel, done); };
+        return scan_panels(panel_begin, panel_end, rest, context);
     }
 
     [[nodiscard]] std::size_t size() const noexcept { return block_.size(); }

@@ -24,6 +24,7 @@ namespace {
 constexpr std::size_t kSegmentSteps = 24;
 // The largest element of all rows, compared with that of the sample.
 constexpr float kHeadroom = 1.1f;
+constexpr float kMaxCentreFactor = 0x1p30f;
 // Keeps every product of scales finite.
 constexpr float kMaxScale = 0x1p40f;
 
@@ -89,8 +90,7 @@ Int8Form::Int8Form(const PackedCorpus& corpus, const kernels::KernelTable& kerne
     choose_scale(sample, kernel);
 }
 
-Int8Form::Int8Form(const PackedCorpus& corpus, const PackedState& state)
-    : Int8Form(corpus) {
+Int8Form::Int8Form(const PackedCorpus& corpus, const PackedState& state) : Int8Form(corpus) {
     require(state.codes.size() == corpus.num_panels() * panel_bytes() &&
                 state.row_terms.size() == corpus.num_panels() * kPanelRows &&
                 state.centre.size() == corpus.rows.cols &&
@@ -360,7 +360,9 @@ class Int8Queries final : public PackedQueries {
         for (std::size_t i = 0; i < rows.dim; ++i)
             product += static_cast<double>(query.elements[i]) * static_cast<double>(centre[i]);
         product *= scaled.multiplier;
-        const auto factor = static_cast<float>(product / form_.squared_centre_norm_);
+        auto factor = static_cast<float>(product / form_.squared_centre_norm_);
+        // A centre that small beside other rows says nothing, and products with it would overflow.
+        if (!(std::abs(factor) <= kMaxCentreFactor)) factor = 0;
         coded.centre_factor = static_cast<double>(factor);
         coded.constant = product - coded.centre_factor * form_.squared_centre_norm_;
     }
