@@ -23,6 +23,8 @@ GUIDES = [
     for path in (ROOT / "README.md", ROOT / "python" / "README.md", ROOT / "tests" / "README.md")
     if path.exists()
 ]
+#: What the code of a SIMD target may consist of.
+OF_KERNELS = re.compile(r'"kernels/(kernels|always_inline|isa/\w+|generic/\w+)\.hpp"')
 INTRINSIC = re.compile(
     r"immintrin\.h|arm_neon|arm_sve|\b__m(128|256|512)"
     # The control word of the floating-point unit is no SIMD.
@@ -82,6 +84,22 @@ def test_kernels_include_no_standard_library():
     for header in headers:
         system = {include for include in includes(header) if include.startswith("<")}
         assert system <= allowed, name_of(header)
+        ours = set(includes(header)) - system
+        assert all(OF_KERNELS.fullmatch(include) for include in ours), name_of(header)
+
+
+def test_every_simd_target_has_a_shim_and_every_shim_a_target():
+    rows = (ROOT / "cpp" / "isa.cmake").read_text("utf-8")
+    targets = re.findall(r"^nearmiss_simd_target\((\w+)\s+(proven|opt_in)\s", rows, re.MULTILINE)
+    assert targets[-1] == ("scalar", "proven")
+    shims = {name_of(path) for path in KERNELS.glob("isa/*.hpp")}
+    wanted = {f"cpp/src/kernels/isa/{name}.hpp" for name, _ in targets}
+    assert wanted <= shims
+    # What else lies there is shared by several shims.
+    used = [include for name in wanted for include in includes(ROOT / name)]
+    for shared in shims - wanted:
+        below = [include for name in shims - wanted for include in includes(ROOT / name)]
+        assert (used + below).count(f'"{shared.removeprefix("cpp/src/")}"') > 1, shared
 
 
 def test_intrinsics_stay_in_the_shims():

@@ -23,8 +23,8 @@ class AlignedBuffer {
     AlignedBuffer() = default;
     explicit AlignedBuffer(std::size_t size) : data_(allocate(size)), size_(size) {}
 
-    // Refers to `values`, which must outlive the buffer and not be written through it; copies them if
-    // they are not aligned.
+    // Refers to `values`, which must outlive the buffer and not be written through it; copies them
+    // if they are not aligned.
     [[nodiscard]] static AlignedBuffer borrow(std::span<const T> values) {
         AlignedBuffer buffer;
         if (reinterpret_cast<std::uintptr_t>(values.data()) % 64 != 0) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cpu.hpp"
 
+#include <cstddef>
+
 #if defined(__x86_64__) || defined(_M_X64)
 #define NEARMISS_X86 1
 #if defined(_MSC_VER)
@@ -8,6 +10,12 @@
 #else
 #include <cpuid.h>
 #endif
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#elif defined(__aarch64__) && defined(__APPLE__)
+#include <sys/sysctl.h>
+#elif defined(_M_ARM64)
+#include <windows.h>
 #endif
 
 namespace nearmiss {
@@ -52,10 +60,40 @@ CpuFeatures detect_cpu() noexcept {
     const unsigned long long state = enabled_state();
     const bool ymm = (state & 0x6) == 0x6;
     if (!ymm || !bit(basic.c, 28)) return {};
+    const CpuId extended = cpuid(7);
     CpuFeatures cpu;
-    cpu.avx2 = bit(cpuid(7).b, 5);
+    cpu.avx2 = bit(extended.b, 5);
     cpu.fma = bit(basic.c, 12);
     cpu.f16c = bit(basic.c, 29);
+    // Besides, the system must save mask registers and the upper halves and upper sixteen of zmm.
+    constexpr int kFoundation = 16, kConflict = 28, kBytes = 30, kDoubles = 17, kLengths = 31;
+    cpu.avx512 = (state & 0xe0) == 0xe0 && cpu.avx2 && cpu.fma && cpu.f16c &&
+                 bit(extended.b, kFoundation) && bit(extended.b, kConflict) &&
+                 bit(extended.b, kBytes) && bit(extended.b, kDoubles) && bit(extended.b, kLengths);
+    cpu.avx512_vnni = cpu.avx512 && bit(extended.c, 11);
+    return cpu;
+}
+#elif defined(__aarch64__) && defined(__linux__)
+CpuFeatures detect_cpu() noexcept {
+    constexpr unsigned long kDotProduct = 1ul << 20;  // HWCAP_ASIMDDP
+    CpuFeatures cpu;
+    cpu.dotprod = (getauxval(AT_HWCAP) & kDotProduct) != 0;
+    return cpu;
+}
+#elif defined(__aarch64__) && defined(__APPLE__)
+CpuFeatures detect_cpu() noexcept {
+    int value = 0;
+    std::size_t size = sizeof value;
+    CpuFeatures cpu;
+    cpu.dotprod =
+        sysctlbyname("hw.optional.arm.FEAT_DotProd", &value, &size, nullptr, 0) == 0 && value != 0;
+    return cpu;
+}
+#elif defined(_M_ARM64)
+CpuFeatures detect_cpu() noexcept {
+    constexpr DWORD kDotProduct = 43;  // PF_ARM_V82_DP_INSTRUCTIONS_AVAILABLE
+    CpuFeatures cpu;
+    cpu.dotprod = IsProcessorFeaturePresent(kDotProduct) != 0;
     return cpu;
 }
 #else

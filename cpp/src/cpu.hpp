@@ -8,6 +8,11 @@ struct CpuFeatures {
     bool avx2 = false;
     bool fma = false;
     bool f16c = false;
+    // All of F, CD, BW, DQ and VL (compilers may use CD where they may use the others), besides
+    // avx2, fma and f16c.
+    bool avx512 = false;
+    bool avx512_vnni = false;
+    bool dotprod = false;  // SDOT and UDOT of ARM
 };
 
 [[nodiscard]] CpuFeatures detect_cpu() noexcept;

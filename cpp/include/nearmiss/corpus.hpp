@@ -48,10 +48,10 @@ struct PackedCorpus;  // src/packed_corpus.hpp
 class Corpus {
   public:
     // Packs `rows`, which must stay alive and unchanged as long as the corpus. `groups`: empty, or
-    // one code per row (-1: in no group), copied; packed rows are ordered by group. `precision`: what
-    // searches to come will ask for; others will have to pack again.
-    // Throws InvalidArgument naming the row for NaN or infinite elements, for zero rows under
-    // cosine, for an empty corpus or more than 2^32 - 2 rows.
+    // one code per row (-1: in no group), copied; packed rows are ordered by group. `precision`:
+    // what searches to come will ask for; others will have to pack again. Throws InvalidArgument
+    // naming the row for NaN or infinite elements, for zero rows under cosine, for an empty corpus
+    // or more than 2^32 - 2 rows.
     Corpus(MatrixView rows,
            Metric metric,
            std::span<const std::int64_t> groups,

@@ -28,11 +28,12 @@ struct Execution {
 // affinity mask and the cgroup's CPU quota allow, at least 1.
 [[nodiscard]] std::size_t default_num_threads();
 
-// The SIMD targets this machine can run, best first.
+// The SIMD targets this machine can run and that give the right answers to a few small problems:
+// those chosen by default, best first, then those that must be asked for by name.
 [[nodiscard]] std::vector<std::string> simd_targets();
 
-// The target in use: the best one, or the one NEARMISS_SIMD names (InvalidArgument if it cannot
-// run here).
+// The target in use: the first of these, or the one NEARMISS_SIMD names (InvalidArgument if it
+// cannot run here or gives wrong answers).
 [[nodiscard]] std::string simd_target();
 
 // Chooses a target for calls that start later. Safe at any time; results never depend on it.

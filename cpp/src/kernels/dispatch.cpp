@@ -7,48 +7,37 @@
 #include <vector>
 
 #include "cpu.hpp"
-#include "nearmiss/error.hpp"
+#include "kernels/targets.hpp"
 #include "nearmiss/runtime.hpp"
 
 namespace nearmiss {
 namespace kernels {
 
 // simd_targets.inc is written by cpp/isa.cmake: one line per target built, best first.
-#define NEARMISS_SIMD_TARGET(name, condition) extern const KernelTable kernel_table_##name;
+#define NEARMISS_SIMD_TARGET(name, proven, condition) extern const KernelTable kernel_table_##name;
 #include "simd_targets.inc"
 #undef NEARMISS_SIMD_TARGET
 
 namespace {
 
-std::vector<const KernelTable*> runnable_tables() {
-    [[maybe_unused]] const CpuFeatures cpu = detect_cpu();
-    std::vector<const KernelTable*> tables;
-#define NEARMISS_SIMD_TARGET(name, condition) \
-    if (condition) tables.push_back(&kernel_table_##name);
+const Targets& runnable() {
+    static const Targets targets = [] {
+        [[maybe_unused]] const CpuFeatures cpu = detect_cpu();
+        Targets here;
+#define NEARMISS_SIMD_TARGET(name, proven, condition) \
+    if (condition) here.emplace_back(kernel_table_##name, proven);
 #include "simd_targets.inc"
 #undef NEARMISS_SIMD_TARGET
-    return tables;
-}
-
-const std::vector<const KernelTable*>& runnable() {
-    static const std::vector<const KernelTable*> tables = runnable_tables();
-    return tables;
-}
-
-const KernelTable& find(const std::string& name, const std::string& source) {
-    std::string known;
-    for (const KernelTable* table : runnable()) {
-        if (name == table->name) return *table;
-        known += known.empty() ? table->name : std::string(", ") + table->name;
-    }
-    throw InvalidArgument(source + ": '" + name + "' cannot run here; choose one of " + known);
+        return here;
+    }();
+    return targets;
 }
 
 const KernelTable& first_choice() {
     const char* forced = std::getenv("NEARMISS_SIMD");
-    if (forced != nullptr && *forced != '\0') return find(forced, "NEARMISS_SIMD");
-    require(!runnable().empty(), "no SIMD target of this build can run here");
-    return *runnable().front();
+    if (forced != nullptr && *forced != '\0')
+        return table_named(runnable(), forced, "NEARMISS_SIMD");
+    return default_table(runnable());
 }
 
 std::atomic<const KernelTable*>& current() {
@@ -64,14 +53,18 @@ const KernelTable& active() { return *current().load(std::memory_order_acquire);
 
 std::vector<std::string> simd_targets() {
     std::vector<std::string> names;
-    for (const kernels::KernelTable* table : kernels::runnable()) names.emplace_back(table->name);
+    for (const bool proven : {true, false})
+        for (const kernels::Target& target : kernels::runnable())
+            if (target.proven() == proven && target.wrong_answer().empty())
+                names.emplace_back(target.table().name);
     return names;
 }
 
 std::string simd_target() { return kernels::active().name; }
 
 void set_simd_target(const std::string& name) {
-    kernels::current().store(&kernels::find(name, "simd target"), std::memory_order_release);
+    kernels::current().store(&kernels::table_named(kernels::runnable(), name, "simd target"),
+                             std::memory_order_release);
 }
 
 }  // namespace nearmiss

@@ -87,9 +87,8 @@ NEARMISS_ALWAYS_INLINE inline void butterflies(float* p, std::size_t distance, F
     constexpr std::size_t kLines = std::size_t{1} << kSteps;
     unrolled<kLineVectors>([&](auto v) NEARMISS_ALWAYS_INLINE {
         F32 x[kLines];
-        unrolled<kLines>([&](auto i) NEARMISS_ALWAYS_INLINE {
-            x[i] = load_f32(p + i * distance + v * kLanes);
-        });
+        unrolled<kLines>(
+            [&](auto i) NEARMISS_ALWAYS_INLINE { x[i] = load_f32(p + i * distance + v * kLanes); });
         unrolled<kSteps>([&](auto s) NEARMISS_ALWAYS_INLINE {
             constexpr std::size_t kGap = std::size_t{1} << s;
             unrolled<kLines / 2>([&](auto pair) NEARMISS_ALWAYS_INLINE {
@@ -126,8 +125,8 @@ inline void hadamard_sweeps(float* elements,
     if (reach * 2 == end) hadamard_sweep<1>(elements, lines, reach, scale);
 }
 
-// The Hadamard transform of `block` elements, a power of two, times scale; with sqrt(1 / block) it is
-// orthogonal. Stretches that fit the L1 cache are finished before the steps that reach further.
+// The Hadamard transform of `block` elements, a power of two, times scale; with sqrt(1 / block) it
+// is orthogonal. Stretches that fit the L1 cache are finished before the steps that reach further.
 inline void hadamard(float* elements, std::size_t block, float scale) {
     constexpr std::size_t kStretch = 64;
     if (block <= kStretch) {

@@ -5,6 +5,7 @@
 // On AVX2 sums are kept in 16 bits and may wrap on the way: only their final value, which is
 // bounded, matters. So there is nothing to widen but once per segment. (Zen 3, d = 384: 150 GMAC/s
 // per core, where the float32 tile does 50. One step per iteration: with more, GCC 12 spills.)
+// Targets that add four products at once in 32 bits walk through all segments as if they were one.
 #pragma once
 
 #include "kernels/generic/screen.hpp"
@@ -27,91 +28,172 @@ struct WideSums {
     alignas(64) std::int32_t at[kTileQueries][kPanelRows];
 };
 
-NEARMISS_ALWAYS_INLINE inline void accumulate_codes(CodeAccumulators& sums,
-                                                    const std::int8_t* tile,
+template <std::size_t kTiles>
+NEARMISS_ALWAYS_INLINE inline void accumulate_codes(CodeAccumulators (&sums)[kTiles],
+                                                    const std::int8_t* const (&tiles)[kTiles],
                                                     const std::uint8_t* panel) {
     RowCodes rows[kVectors];
     unrolled<kVectors>([&](auto v) NEARMISS_ALWAYS_INLINE {
         rows[v] = load_row_codes(panel + v * (kPanelStepBytes / kVectors));
     });
-    unrolled<kTileQueries>([&](auto q) NEARMISS_ALWAYS_INLINE {
-        const QueryCodes query = broadcast_query_codes(tile + q * 4);
-        unrolled<kVectors>([&](auto v) NEARMISS_ALWAYS_INLINE {
-            sums.at[q][v] = multiply_add_codes(sums.at[q][v], rows[v], query);
+    unrolled<kTiles>([&](auto t) NEARMISS_ALWAYS_INLINE {
+        unrolled<kTileQueries>([&](auto q) NEARMISS_ALWAYS_INLINE {
+            const QueryCodes query = broadcast_query_codes(tiles[t] + q * 4);
+            unrolled<kVectors>([&](auto v) NEARMISS_ALWAYS_INLINE {
+                sums[t].at[q][v] = multiply_add_codes(sums[t].at[q][v], rows[v], query);
+            });
         });
     });
 }
 
-// Where a tile and a panel are read from next.
+// Where a panel and kTiles tiles are read from next.
+template <std::size_t kTiles>
 struct CodeCursor {
-    const std::int8_t* tile;
+    const std::int8_t* tiles[kTiles];
     const std::uint8_t* panel;
     const CodeStart* starts;
+    std::size_t starts_per_tile;
 };
 
-NEARMISS_ALWAYS_INLINE inline CodeAccumulators sum_segment(CodeCursor& cursor, std::size_t steps) {
-    CodeAccumulators sums;
-    for_each_accumulator([&](auto q, auto v) NEARMISS_ALWAYS_INLINE {
-        sums.at[q][v] = start_sums(cursor.starts[q]);
+template <std::size_t kTiles>
+NEARMISS_ALWAYS_INLINE inline CodeCursor<kTiles> cursor_at(const CodeScreenTask& task,
+                                                           std::uint32_t t) {
+    const std::size_t segments = (task.steps + task.segment_steps - 1) / task.segment_steps;
+    CodeCursor<kTiles> cursor;
+    unrolled<kTiles>([&](auto i) NEARMISS_ALWAYS_INLINE {
+        cursor.tiles[i] = task.tiles + (t + i) * task.steps * kTileStepBytes;
     });
-    cursor.starts += kTileQueries;
-    for (std::size_t step = 0; step < steps; ++step) {
-        accumulate_codes(sums, cursor.tile, cursor.panel);
-        cursor.tile += kTileStepBytes;
-        cursor.panel += kPanelStepBytes;
-    }
-    return sums;
+    cursor.panel = task.panel;
+    cursor.starts = task.starts + t * segments * kTileQueries;
+    cursor.starts_per_tile = segments * kTileQueries;
+    return cursor;
 }
 
-NEARMISS_ALWAYS_INLINE inline void sum_codes(const CodeScreenTask& task,
-                                             CodeCursor cursor,
-                                             WideSums& wide) {
+// Sums over the next `steps`, from what `start(of tile t, query q)` says.
+template <std::size_t kTiles, class Start>
+NEARMISS_ALWAYS_INLINE inline void sum_steps(CodeAccumulators (&sums)[kTiles],
+                                             CodeCursor<kTiles>& cursor,
+                                             std::size_t steps,
+                                             const Start& start) {
+    unrolled<kTiles>([&](auto t) NEARMISS_ALWAYS_INLINE {
+        for_each_accumulator([&](auto q, auto v) NEARMISS_ALWAYS_INLINE {
+            sums[t].at[q][v] = start_sums(start(t, q));
+        });
+    });
+    for (std::size_t step = 0; step < steps; ++step) {
+        accumulate_codes<kTiles>(sums, cursor.tiles, cursor.panel);
+        unrolled<kTiles>([&](auto t) NEARMISS_ALWAYS_INLINE { cursor.tiles[t] += kTileStepBytes; });
+        cursor.panel += kPanelStepBytes;
+    }
+}
+
+template <std::size_t kTiles>
+NEARMISS_ALWAYS_INLINE inline void sum_segment(CodeAccumulators (&sums)[kTiles],
+                                               CodeCursor<kTiles>& cursor,
+                                               std::size_t steps) {
+    sum_steps<kTiles>(sums, cursor, steps, [&](auto t, auto q) NEARMISS_ALWAYS_INLINE {
+        return cursor.starts[t * cursor.starts_per_tile + q];
+    });
+    cursor.starts += kTileQueries;
+}
+
+template <std::size_t kTiles>
+NEARMISS_ALWAYS_INLINE inline void sum_by_segments(const CodeScreenTask& task,
+                                                   CodeCursor<kTiles> cursor,
+                                                   WideSums (&wide)[kTiles]) {
     const std::size_t first = task.steps < task.segment_steps ? task.steps : task.segment_steps;
-    const CodeAccumulators sums = sum_segment(cursor, first);
-    for_each_accumulator([&](auto q, auto v) NEARMISS_ALWAYS_INLINE {
-        store_i32(&wide.at[q][v * kLanes], widen_sums(sums.at[q][v]));
+    CodeAccumulators sums[kTiles];
+    sum_segment<kTiles>(sums, cursor, first);
+    unrolled<kTiles>([&](auto t) NEARMISS_ALWAYS_INLINE {
+        for_each_accumulator([&](auto q, auto v) NEARMISS_ALWAYS_INLINE {
+            store_i32(&wide[t].at[q][v * kLanes], widen_sums(sums[t].at[q][v]));
+        });
     });
     for (std::size_t done = first; done < task.steps; done += task.segment_steps) {
         const std::size_t rest = task.steps - done;
-        const CodeAccumulators more =
-            sum_segment(cursor, rest < task.segment_steps ? rest : task.segment_steps);
-        for_each_accumulator([&](auto q, auto v) NEARMISS_ALWAYS_INLINE {
-            std::int32_t* place = &wide.at[q][v * kLanes];
-            store_i32(place, add(widen_sums(more.at[q][v]), load_i32(place)));
+        CodeAccumulators more[kTiles];
+        sum_segment<kTiles>(more, cursor, rest < task.segment_steps ? rest : task.segment_steps);
+        unrolled<kTiles>([&](auto t) NEARMISS_ALWAYS_INLINE {
+            for_each_accumulator([&](auto q, auto v) NEARMISS_ALWAYS_INLINE {
+                std::int32_t* place = &wide[t].at[q][v * kLanes];
+                store_i32(place, add(widen_sums(more[t].at[q][v]), load_i32(place)));
+            });
         });
     }
 }
 
+// For sums that hold 32 bits. No total leaves them, since no segment's does.
+template <std::size_t kTiles>
+NEARMISS_ALWAYS_INLINE inline void sum_in_one_walk(const CodeScreenTask& task,
+                                                   CodeCursor<kTiles> cursor,
+                                                   WideSums (&wide)[kTiles]) {
+    CodeAccumulators sums[kTiles];
+    sum_steps<kTiles>(sums, cursor, task.steps, [&](auto t, auto q) NEARMISS_ALWAYS_INLINE {
+        CodeStart total{};
+        const CodeStart* starts = cursor.starts + t * cursor.starts_per_tile;
+        for (std::size_t s = q; s < cursor.starts_per_tile; s += kTileQueries)
+            total.sum += starts[s].sum;
+        return total;
+    });
+    unrolled<kTiles>([&](auto t) NEARMISS_ALWAYS_INLINE {
+        for_each_accumulator([&](auto q, auto v) NEARMISS_ALWAYS_INLINE {
+            store_i32(&wide[t].at[q][v * kLanes], widen_sums(sums[t].at[q][v]));
+        });
+    });
+}
+
+// Adds the hits of kTiles tiles from tile t on.
+template <bool kCeiling, std::size_t kTiles>
+NEARMISS_ALWAYS_INLINE inline void screen_some_codes(const CodeScreenTask& task,
+                                                     std::uint32_t t,
+                                                     const F32 (&terms)[kVectors],
+                                                     TileHit* hits,
+                                                     std::uint32_t& num_hits) {
+    const CodeCursor<kTiles> cursor = cursor_at<kTiles>(task, t);
+    WideSums wide[kTiles];
+    if constexpr (kCodeSumsAreWide)
+        sum_in_one_walk<kTiles>(task, cursor, wide);
+    else
+        sum_by_segments<kTiles>(task, cursor, wide);
+    unrolled<kTiles>([&](auto i) NEARMISS_ALWAYS_INLINE {
+        const auto tile = static_cast<std::uint32_t>(t + i);
+        Accumulators scores;
+        const float* factors = task.term_factors + tile * kTileQueries;
+        for_each_accumulator([&](auto q, auto v) NEARMISS_ALWAYS_INLINE {
+            const I32 sums = load_i32(&wide[i].at[q][v * kLanes]);
+            scores.at[q][v] = multiply_add(broadcast_f32(factors + q), terms[v], to_f32(sums));
+        });
+        const float* lower = task.lower + tile * kTileQueries;
+        const float* upper = kCeiling ? task.upper + tile * kTileQueries : nullptr;
+        if (!worth_a_look<kCeiling>(scores, lower, upper)) return;
+        TileHit& hit = hits[num_hits++];
+        hit.tile = tile;
+        describe<kCeiling>(scores, lower, upper, hit);
+    });
+}
+
 template <bool kCeiling>
-std::uint32_t screen_code_tiles(const CodeScreenTask& task, TileHit* hits) {
-    const std::size_t segments = (task.steps + task.segment_steps - 1) / task.segment_steps;
-    const std::size_t tiles = task.tile_end - task.tile_begin;
-    const std::size_t lines_per_tile = (task.steps + tiles - 1) / tiles;
+NEARMISS_NEVER_INLINE std::uint32_t screen_code_tiles(const CodeScreenTask& task, TileHit* hits) {
+    const std::size_t walks = num_walks(task.tile_end - task.tile_begin);
+    const std::size_t lines_per_walk = (task.steps + walks - 1) / walks;
     const auto* next = reinterpret_cast<const char*>(task.panel + task.steps * kPanelStepBytes);
     F32 terms[kVectors];
     unrolled<kVectors>(
         [&](auto v) NEARMISS_ALWAYS_INLINE { terms[v] = load_f32(task.row_terms + v * kLanes); });
     std::uint32_t num_hits = 0;
-    WideSums wide;
-    for (std::uint32_t t = task.tile_begin; t < task.tile_end; ++t) {
-        for (std::size_t line = 0; line < lines_per_tile; ++line, next += 64) prefetch(next);
-        sum_codes(task,
-                  {task.tiles + t * task.steps * kTileStepBytes,
-                   task.panel,
-                   task.starts + t * segments * kTileQueries},
-                  wide);
-        Accumulators scores;
-        const float* factors = task.term_factors + t * kTileQueries;
-        for_each_accumulator([&](auto q, auto v) NEARMISS_ALWAYS_INLINE {
-            scores.at[q][v] = multiply_add(
-                broadcast_f32(factors + q), terms[v], to_f32(load_i32(&wide.at[q][v * kLanes])));
-        });
-        const float* lower = task.lower + t * kTileQueries;
-        const float* upper = kCeiling ? task.upper + t * kTileQueries : nullptr;
-        if (!worth_a_look<kCeiling>(scores, lower, upper)) continue;
-        TileHit& hit = hits[num_hits++];
-        hit.tile = t;
-        describe<kCeiling>(scores, lower, upper, hit);
+    std::uint32_t t = task.tile_begin;
+    const auto fetch = [&]() NEARMISS_ALWAYS_INLINE {
+        for (std::size_t line = 0; line < lines_per_walk; ++line, next += 64) prefetch(next);
+    };
+    if constexpr (kTilesAtOnce > 1) {
+        for (; task.tile_end - t >= kTilesAtOnce; t += kTilesAtOnce) {
+            fetch();
+            screen_some_codes<kCeiling, kTilesAtOnce>(task, t, terms, hits, num_hits);
+        }
+    }
+    for (; t < task.tile_end; ++t) {
+        fetch();
+        screen_some_codes<kCeiling, 1>(task, t, terms, hits, num_hits);
     }
     return num_hits;
 }

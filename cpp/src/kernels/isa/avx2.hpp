@@ -8,12 +8,15 @@
 #include <cstdint>
 
 #include "kernels/always_inline.hpp"
+#include "kernels/isa/x86_elements.hpp"
 #include "kernels/kernels.hpp"
 
 namespace {
 
 // ---- float32 vectors of the screening tile -------------------------------------------------------
 constexpr std::size_t kLanes = 8;
+// Query tiles that meet a panel together.
+constexpr std::uint32_t kTilesAtOnce = 1;
 
 using F32 = __m256;
 
@@ -70,6 +73,8 @@ inline F32 to_f32(I32 a) { return _mm256_cvtepi32_ps(a.lanes); }
 // To the nearest integer; |v| < 2^22.
 inline I32 round_to_i32(F32 v) { return {_mm256_cvtps_epi32(v)}; }
 
+// Whether CodeSums hold 32 bits.
+constexpr bool kCodeSumsAreWide = false;
 // How the tile of codes runs, compared with the float32 tile.
 constexpr float kCodeSpeed = 3;
 
@@ -140,57 +145,15 @@ inline void store_as_float(float* p, F64x8 v) {
     _mm_storeu_ps(p + 4, _mm256_cvtpd_ps(v.high));
 }
 
-// lines[j][at + r] = block[r][j] for r, j < 8
-inline void store_transposed(const float (*block)[8], float* const* lines, std::size_t at) {
-    __m256 pairs[8];  // of rows r and r + 4, so that what follows stays within 128 bits
-    for (std::size_t r = 0; r < 4; ++r) {
-        pairs[r] = _mm256_insertf128_ps(
-            _mm256_castps128_ps256(_mm_loadu_ps(block[r])), _mm_loadu_ps(block[r + 4]), 1);
-        pairs[r + 4] = _mm256_insertf128_ps(
-            _mm256_castps128_ps256(_mm_loadu_ps(block[r] + 4)), _mm_loadu_ps(block[r + 4] + 4), 1);
-    }
-    for (std::size_t half = 0; half < 8; half += 4) {
-        const __m256 low01 = _mm256_unpacklo_ps(pairs[half], pairs[half + 1]);
-        const __m256 high01 = _mm256_unpackhi_ps(pairs[half], pairs[half + 1]);
-        const __m256 low23 = _mm256_unpacklo_ps(pairs[half + 2], pairs[half + 3]);
-        const __m256 high23 = _mm256_unpackhi_ps(pairs[half + 2], pairs[half + 3]);
-        _mm256_storeu_ps(lines[half] + at, _mm256_shuffle_ps(low01, low23, 0x44));
-        _mm256_storeu_ps(lines[half + 1] + at, _mm256_shuffle_ps(low01, low23, 0xee));
-        _mm256_storeu_ps(lines[half + 2] + at, _mm256_shuffle_ps(high01, high23, 0x44));
-        _mm256_storeu_ps(lines[half + 3] + at, _mm256_shuffle_ps(high01, high23, 0xee));
-    }
-}
-
 // ---- element types ---------------------------------------------------------------------------------
-struct Half {
-    std::uint16_t bits;
-};
-struct BFloat16 {
-    std::uint16_t bits;
-};
-
-inline F64x8 widen_f32(__m256 v) {
-    return {_mm256_cvtps_pd(_mm256_castps256_ps128(v)),
-            _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1))};
-}
-
 inline F64x8 load_elements(const float* p) {
     return {_mm256_cvtps_pd(_mm_loadu_ps(p)), _mm256_cvtps_pd(_mm_loadu_ps(p + 4))};
 }
-inline F64x8 load_elements(const Half* p) {
-    return widen_f32(_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
-}
-inline F64x8 load_elements(const BFloat16* p) {
-    const __m128i halves = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
-    return widen_f32(_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16)));
-}
-inline F64x8 load_elements(const std::int8_t* p) {
-    const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
-    return widen_f32(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)));
-}
-inline F64x8 load_elements(const std::uint8_t* p) {
-    const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
-    return widen_f32(_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes)));
+template <class T>
+inline F64x8 load_elements(const T* p) {
+    const __m256 v = load_as_floats(p);
+    return {_mm256_cvtps_pd(_mm256_castps256_ps128(v)),
+            _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1))};
 }
 
 }  // namespace

@@ -12,6 +12,8 @@ namespace {
 
 // ---- float32 vectors of the screening tile -------------------------------------------------------
 constexpr std::size_t kLanes = 4;
+// Query tiles that meet a panel together.
+constexpr std::uint32_t kTilesAtOnce = 1;
 
 struct F32 {
     float lane[kLanes];
@@ -143,6 +145,8 @@ inline I32 round_to_i32(F32 v) {
     return r;
 }
 
+// Whether CodeSums hold 32 bits.
+constexpr bool kCodeSumsAreWide = true;
 // How the tile of codes runs, compared with the float32 tile.
 constexpr float kCodeSpeed = 1;
 

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// Target "avx512": AVX-512 F, BW, DQ and VL (Skylake-X 2017, Zen 4 2022, and later).
+#pragma once
+
+#include "kernels/isa/avx512_vectors.hpp"
+
+namespace {
+
+// Whether CodeSums hold 32 bits.
+constexpr bool kCodeSumsAreWide = false;
+// How the tile of codes runs, compared with the float32 tile.
+constexpr float kCodeSpeed = 3;
+
+// Sixteen rows, each with the sums over even and over odd pairs of codes, modulo 2^16.
+struct CodeSums {
+    __m512i pairs;
+};
+
+inline CodeSums start_sums(const nearmiss::kernels::CodeStart& start) {
+    return {broadcast_four_bytes(&start.even)};
+}
+// sums + the four products of every row's codes with the query's.
+inline CodeSums multiply_add_codes(CodeSums sums, RowCodes rows, QueryCodes query) {
+    return {_mm512_add_epi16(sums.pairs, _mm512_maddubs_epi16(rows, query))};
+}
+inline I32 widen_sums(CodeSums sums) {
+    return {_mm512_madd_epi16(sums.pairs, _mm512_set1_epi16(1))};
+}
+
+}  // namespace

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the targets with AVX-512 (F, BW, DQ, VL) share: everything but the tile of codes.
+#pragma once
+
+// GCC 12 takes what its own intrinsics leave undefined on purpose for a mistake (its bug 105593).
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+#include <immintrin.h>
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/always_inline.hpp"
+#include "kernels/isa/x86_elements.hpp"
+#include "kernels/kernels.hpp"
+
+namespace {
+
+// ---- float32 vectors of the screening tile -------------------------------------------------------
+constexpr std::size_t kLanes = 16;
+// Query tiles that meet a panel together: 24 accumulators of 32 registers, and 25 loads for 24
+// multiply-adds, of which the processor does two of each at once.
+constexpr std::uint32_t kTilesAtOnce = 4;
+
+using F32 = __m512;
+
+inline F32 zero_f32() { return _mm512_setzero_ps(); }
+inline F32 load_f32(const float* p) { return _mm512_loadu_ps(p); }
+inline void store_f32(float* p, F32 v) { _mm512_storeu_ps(p, v); }
+inline F32 broadcast_f32(const float* p) { return _mm512_set1_ps(*p); }
+inline F32 multiply_add(F32 a, F32 b, F32 c) { return _mm512_fmadd_ps(a, b, c); }
+
+inline F32 add(F32 a, F32 b) { return _mm512_add_ps(a, b); }
+inline F32 subtract(F32 a, F32 b) { return _mm512_sub_ps(a, b); }
+inline F32 multiply(F32 a, F32 b) { return _mm512_mul_ps(a, b); }
+// b where either is NaN.
+inline F32 minimum(F32 a, F32 b) { return _mm512_min_ps(a, b); }
+inline F32 maximum(F32 a, F32 b) { return _mm512_max_ps(a, b); }
+
+struct Mask {
+    __mmask16 lanes;
+};
+
+inline Mask less_equal(F32 a, F32 b) { return {_mm512_cmp_ps_mask(a, b, _CMP_LE_OQ)}; }
+inline Mask less_than(F32 a, F32 b) { return {_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ)}; }
+inline Mask operator|(Mask a, Mask b) { return {_mm512_kor(a.lanes, b.lanes)}; }
+inline std::uint32_t to_bits(Mask m) { return m.lanes; }
+
+// ---- int32 vectors ---------------------------------------------------------------------------------
+// A struct, because __m512i is also what codes are held in.
+struct I32 {
+    __m512i lanes;
+};
+
+inline I32 zero_i32() { return {_mm512_setzero_si512()}; }
+inline I32 broadcast_i32(std::int32_t value) { return {_mm512_set1_epi32(value)}; }
+inline I32 load_i32(const std::int32_t* p) { return {_mm512_loadu_si512(p)}; }
+inline void store_i32(std::int32_t* p, I32 v) { _mm512_storeu_si512(p, v.lanes); }
+// The bytes of every lane, lowest first.
+inline void store_bytes(std::uint8_t* p, I32 v) { _mm512_storeu_si512(p, v.lanes); }
+inline I32 add(I32 a, I32 b) { return {_mm512_add_epi32(a.lanes, b.lanes)}; }
+inline I32 bit_and(I32 a, I32 b) { return {_mm512_and_si512(a.lanes, b.lanes)}; }
+inline I32 bit_or(I32 a, I32 b) { return {_mm512_or_si512(a.lanes, b.lanes)}; }
+template <int kBits>
+inline I32 shift_left(I32 a) {
+    return {_mm512_slli_epi32(a.lanes, static_cast<unsigned>(kBits))};
+}
+inline F32 to_f32(I32 a) { return _mm512_cvtepi32_ps(a.lanes); }
+// To the nearest integer; |v| < 2^22.
+inline I32 round_to_i32(F32 v) { return {_mm512_cvtps_epi32(v)}; }
+
+// ---- codes -----------------------------------------------------------------------------------------
+using RowCodes = __m512i;    // 16 rows x 4 codes
+using QueryCodes = __m512i;  // 16 times the same 4 codes
+
+inline __m512i broadcast_four_bytes(const void* p) {
+    return _mm512_broadcastd_epi32(_mm_loadu_si32(p));
+}
+inline RowCodes load_row_codes(const std::uint8_t* p) { return _mm512_load_si512(p); }
+inline QueryCodes broadcast_query_codes(const std::int8_t* p) { return broadcast_four_bytes(p); }
+
+// GCC 12 takes a call that only prefetches for one without effect, and drops it.
+NEARMISS_ALWAYS_INLINE inline void prefetch(const char* p) { _mm_prefetch(p, _MM_HINT_T0); }
+
+// ---- eight float64 lanes of the score definition ---------------------------------------------------
+struct F64x8 {
+    __m512d lanes;
+};
+
+inline F64x8 zero_f64() { return {_mm512_setzero_pd()}; }
+inline F64x8 add(F64x8 a, F64x8 b) { return {_mm512_add_pd(a.lanes, b.lanes)}; }
+inline F64x8 subtract(F64x8 a, F64x8 b) { return {_mm512_sub_pd(a.lanes, b.lanes)}; }
+inline F64x8 multiply(F64x8 a, F64x8 b) { return {_mm512_mul_pd(a.lanes, b.lanes)}; }
+// a * b + c for products that are exact in float64: fused or not makes no difference.
+inline F64x8 multiply_add(F64x8 a, F64x8 b, F64x8 c) {
+    return {_mm512_fmadd_pd(a.lanes, b.lanes, c.lanes)};
+}
+inline F64x8 load_f64(const double* p) { return {_mm512_loadu_pd(p)}; }
+inline void store_f64(double* p, F64x8 v) { _mm512_storeu_pd(p, v.lanes); }
+inline F64x8 broadcast_f64(double value) { return {_mm512_set1_pd(value)}; }
+
+inline double sum_lanes(F64x8 v) {
+    const __m256d fours =  // 0+4, 1+5, 2+6, 3+7
+        _mm256_add_pd(_mm512_castpd512_pd256(v.lanes), _mm512_extractf64x4_pd(v.lanes, 1));
+    const __m128d twos = _mm_add_pd(_mm256_castpd256_pd128(fours), _mm256_extractf128_pd(fours, 1));
+    return _mm_cvtsd_f64(twos) + _mm_cvtsd_f64(_mm_unpackhi_pd(twos, twos));
+}
+
+inline void store_as_float(float* p, F64x8 v) { _mm256_storeu_ps(p, _mm512_cvtpd_ps(v.lanes)); }
+
+inline F64x8 load_elements(const double* p) { return load_f64(p); }
+inline F64x8 load_elements(const float* p) { return {_mm512_cvtps_pd(_mm256_loadu_ps(p))}; }
+template <class T>
+inline F64x8 load_elements(const T* p) {
+    return {_mm512_cvtps_pd(load_as_floats(p))};
+}
+
+}  // namespace

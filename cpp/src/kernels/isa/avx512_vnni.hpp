@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// Target "avx512_vnni": AVX-512 with VPDPBUSD (Cascade Lake 2019, Zen 4 2022, and later).
+#pragma once
+
+#include "kernels/isa/avx512_vectors.hpp"
+
+namespace {
+
+// Whether CodeSums hold 32 bits.
+constexpr bool kCodeSumsAreWide = true;
+// How the tile of codes runs, compared with the float32 tile.
+constexpr float kCodeSpeed = 4;
+
+// Sixteen rows. GCC 12 keeps such sums twice, and spills, unless their type is the instruction's.
+#if defined(__GNUC__)
+struct CodeSums {
+    __v16si lanes;
+};
+inline CodeSums from_i32(__m512i lanes) { return {reinterpret_cast<__v16si>(lanes)}; }
+inline __m512i to_i32(CodeSums sums) { return reinterpret_cast<__m512i>(sums.lanes); }
+#else
+struct CodeSums {
+    __m512i lanes;
+};
+inline CodeSums from_i32(__m512i lanes) { return {lanes}; }
+inline __m512i to_i32(CodeSums sums) { return sums.lanes; }
+#endif
+
+inline CodeSums start_sums(const nearmiss::kernels::CodeStart& start) {
+    return from_i32(_mm512_set1_epi32(start.sum));
+}
+// sums + the four products of every row's codes with the query's.
+inline CodeSums multiply_add_codes(CodeSums sums, RowCodes rows, QueryCodes query) {
+    return from_i32(_mm512_dpbusd_epi32(to_i32(sums), rows, query));
+}
+inline I32 widen_sums(CodeSums sums) { return {to_i32(sums)}; }
+
+}  // namespace

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the targets with NEON share: everything but the tile of codes. Part of every 64-bit ARM.
+#pragma once
+
+#include <arm_neon.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/always_inline.hpp"
+#include "kernels/kernels.hpp"
+
+namespace {
+
+// ---- float32 vectors of the screening tile -------------------------------------------------------
+constexpr std::size_t kLanes = 4;
+// Query tiles that meet a panel together: one fills 24 of 32 registers.
+constexpr std::uint32_t kTilesAtOnce = 1;
+
+// A struct, because some compilers have one type for all vectors.
+struct F32 {
+    float32x4_t lanes;
+};
+
+inline F32 zero_f32() { return {vdupq_n_f32(0)}; }
+inline F32 load_f32(const float* p) { return {vld1q_f32(p)}; }
+inline void store_f32(float* p, F32 v) { vst1q_f32(p, v.lanes); }
+inline F32 broadcast_f32(const float* p) { return {vld1q_dup_f32(p)}; }
+inline F32 multiply_add(F32 a, F32 b, F32 c) { return {vfmaq_f32(c.lanes, a.lanes, b.lanes)}; }
+
+inline F32 add(F32 a, F32 b) { return {vaddq_f32(a.lanes, b.lanes)}; }
+inline F32 subtract(F32 a, F32 b) { return {vsubq_f32(a.lanes, b.lanes)}; }
+inline F32 multiply(F32 a, F32 b) { return {vmulq_f32(a.lanes, b.lanes)}; }
+// b where either is NaN, which NEON's own minimum and maximum would return.
+inline F32 minimum(F32 a, F32 b) {
+    return {vbslq_f32(vcltq_f32(a.lanes, b.lanes), a.lanes, b.lanes)};
+}
+inline F32 maximum(F32 a, F32 b) {
+    return {vbslq_f32(vcgtq_f32(a.lanes, b.lanes), a.lanes, b.lanes)};
+}
+
+struct Mask {
+    uint32x4_t lanes;
+};
+
+inline Mask less_equal(F32 a, F32 b) { return {vcleq_f32(a.lanes, b.lanes)}; }
+inline Mask less_than(F32 a, F32 b) { return {vcltq_f32(a.lanes, b.lanes)}; }
+inline Mask operator|(Mask a, Mask b) { return {vorrq_u32(a.lanes, b.lanes)}; }
+inline std::uint32_t to_bits(Mask m) {
+    constexpr std::uint32_t kBits[kLanes] = {1, 2, 4, 8};
+    return vaddvq_u32(vandq_u32(m.lanes, vld1q_u32(kBits)));
+}
+
+// ---- int32 vectors ---------------------------------------------------------------------------------
+struct I32 {
+    int32x4_t lanes;
+};
+
+inline I32 zero_i32() { return {vdupq_n_s32(0)}; }
+inline I32 broadcast_i32(std::int32_t value) { return {vdupq_n_s32(value)}; }
+inline I32 load_i32(const std::int32_t* p) { return {vld1q_s32(p)}; }
+inline void store_i32(std::int32_t* p, I32 v) { vst1q_s32(p, v.lanes); }
+// The bytes of every lane, lowest first.
+inline void store_bytes(std::uint8_t* p, I32 v) { vst1q_u8(p, vreinterpretq_u8_s32(v.lanes)); }
+inline I32 add(I32 a, I32 b) { return {vaddq_s32(a.lanes, b.lanes)}; }
+inline I32 bit_and(I32 a, I32 b) { return {vandq_s32(a.lanes, b.lanes)}; }
+inline I32 bit_or(I32 a, I32 b) { return {vorrq_s32(a.lanes, b.lanes)}; }
+template <int kBits>
+inline I32 shift_left(I32 a) {
+    return {vshlq_n_s32(a.lanes, kBits)};
+}
+inline F32 to_f32(I32 a) { return {vcvtq_f32_s32(a.lanes)}; }
+// To the nearest integer; |v| < 2^22.
+inline I32 round_to_i32(F32 v) { return {vcvtnq_s32_f32(v.lanes)}; }
+
+// ---- codes -----------------------------------------------------------------------------------------
+struct RowCodes {
+    int8x16_t codes;  // 4 rows x 4 codes, without their offset
+};
+struct QueryCodes {
+    int8x16_t codes;  // 4 times the same 4 codes
+};
+
+// Flipping the highest bit takes the offset off, so there is nothing to undo at the start.
+inline RowCodes load_row_codes(const std::uint8_t* p) {
+    static_assert(nearmiss::kernels::kCodeOffset == 0x80);
+    return {vreinterpretq_s8_u8(veorq_u8(vld1q_u8(p), vdupq_n_u8(0x80)))};
+}
+inline QueryCodes broadcast_query_codes(const std::int8_t* p) {
+    std::int32_t four;
+    __builtin_memcpy(&four, p, sizeof four);
+    return {vreinterpretq_s8_s32(vdupq_n_s32(four))};
+}
+
+// GCC 12 takes a call that only prefetches for one without effect, and drops it.
+NEARMISS_ALWAYS_INLINE inline void prefetch([[maybe_unused]] const char* p) {
+#if defined(__GNUC__)
+    __builtin_prefetch(p);
+#endif
+}
+
+// ---- eight float64 lanes of the score definition ---------------------------------------------------
+struct F64x8 {
+    float64x2_t at[4];  // lanes 2i and 2i + 1
+};
+
+inline F64x8 broadcast_f64(double value) {
+    const float64x2_t v = vdupq_n_f64(value);
+    return {{v, v, v, v}};
+}
+inline F64x8 zero_f64() { return broadcast_f64(0); }
+inline F64x8 add(F64x8 a, F64x8 b) {
+    for (int i = 0; i < 4; ++i) a.at[i] = vaddq_f64(a.at[i], b.at[i]);
+    return a;
+}
+inline F64x8 subtract(F64x8 a, F64x8 b) {
+    for (int i = 0; i < 4; ++i) a.at[i] = vsubq_f64(a.at[i], b.at[i]);
+    return a;
+}
+inline F64x8 multiply(F64x8 a, F64x8 b) {
+    for (int i = 0; i < 4; ++i) a.at[i] = vmulq_f64(a.at[i], b.at[i]);
+    return a;
+}
+// a * b + c for products that are exact in float64: fused or not makes no difference.
+inline F64x8 multiply_add(F64x8 a, F64x8 b, F64x8 c) {
+    for (int i = 0; i < 4; ++i) c.at[i] = vfmaq_f64(c.at[i], a.at[i], b.at[i]);
+    return c;
+}
+inline F64x8 load_f64(const double* p) {
+    return {{vld1q_f64(p), vld1q_f64(p + 2), vld1q_f64(p + 4), vld1q_f64(p + 6)}};
+}
+inline void store_f64(double* p, F64x8 v) {
+    for (int i = 0; i < 4; ++i) vst1q_f64(p + 2 * i, v.at[i]);
+}
+
+inline double sum_lanes(F64x8 v) {
+    const float64x2_t low = vaddq_f64(v.at[0], v.at[2]);   // 0+4, 1+5
+    const float64x2_t high = vaddq_f64(v.at[1], v.at[3]);  // 2+6, 3+7
+    const float64x2_t both = vaddq_f64(low, high);
+    return vgetq_lane_f64(both, 0) + vgetq_lane_f64(both, 1);
+}
+
+inline void store_as_float(float* p, F64x8 v) {
+    for (int i = 0; i < 4; ++i) vst1_f32(p + 2 * i, vcvt_f32_f64(v.at[i]));
+}
+
+// lines[i][at + r] = block[r][i] for r < 4 and the four i from j on
+inline void store_transposed_4x4(const float (*block)[8],
+                                 std::size_t j,
+                                 float* const* lines,
+                                 std::size_t at) {
+    const float32x4_t a = vld1q_f32(block[0] + j);
+    const float32x4_t b = vld1q_f32(block[1] + j);
+    const float32x4_t c = vld1q_f32(block[2] + j);
+    const float32x4_t d = vld1q_f32(block[3] + j);
+    const float32x4_t even_ab = vtrn1q_f32(a, b);  // a0 b0 a2 b2
+    const float32x4_t odd_ab = vtrn2q_f32(a, b);
+    const float32x4_t even_cd = vtrn1q_f32(c, d);
+    const float32x4_t odd_cd = vtrn2q_f32(c, d);
+    vst1q_f32(lines[j] + at, vcombine_f32(vget_low_f32(even_ab), vget_low_f32(even_cd)));
+    vst1q_f32(lines[j + 1] + at, vcombine_f32(vget_low_f32(odd_ab), vget_low_f32(odd_cd)));
+    vst1q_f32(lines[j + 2] + at, vcombine_f32(vget_high_f32(even_ab), vget_high_f32(even_cd)));
+    vst1q_f32(lines[j + 3] + at, vcombine_f32(vget_high_f32(odd_ab), vget_high_f32(odd_cd)));
+}
+
+// lines[j][at + r] = block[r][j] for r, j < 8
+inline void store_transposed(const float (*block)[8], float* const* lines, std::size_t at) {
+    for (std::size_t r = 0; r < 8; r += 4)
+        for (std::size_t j = 0; j < 8; j += 4) store_transposed_4x4(block + r, j, lines, at + r);
+}
+
+// ---- element types ---------------------------------------------------------------------------------
+struct Half {
+    std::uint16_t bits;
+};
+struct BFloat16 {
+    std::uint16_t bits;
+};
+
+inline F64x8 widen_f32(float32x4_t low, float32x4_t high) {
+    return {{vcvt_f64_f32(vget_low_f32(low)),
+             vcvt_high_f64_f32(low),
+             vcvt_f64_f32(vget_low_f32(high)),
+             vcvt_high_f64_f32(high)}};
+}
+
+inline F64x8 load_elements(const double* p) { return load_f64(p); }
+inline F64x8 load_elements(const float* p) { return widen_f32(vld1q_f32(p), vld1q_f32(p + 4)); }
+inline F64x8 load_elements(const Half* p) {
+    const uint16x8_t bits = vld1q_u16(&p->bits);
+    return widen_f32(vcvt_f32_f16(vreinterpret_f16_u16(vget_low_u16(bits))),
+                     vcvt_f32_f16(vreinterpret_f16_u16(vget_high_u16(bits))));
+}
+inline F64x8 load_elements(const BFloat16* p) {
+    const uint16x8_t bits = vld1q_u16(&p->bits);
+    return widen_f32(vreinterpretq_f32_u32(vshll_n_u16(vget_low_u16(bits), 16)),
+                     vreinterpretq_f32_u32(vshll_n_u16(vget_high_u16(bits), 16)));
+}
+inline F64x8 load_elements(const std::int8_t* p) {
+    const int16x8_t wide = vmovl_s8(vld1_s8(p));
+    return widen_f32(vcvtq_f32_s32(vmovl_s16(vget_low_s16(wide))),
+                     vcvtq_f32_s32(vmovl_s16(vget_high_s16(wide))));
+}
+inline F64x8 load_elements(const std::uint8_t* p) {
+    const uint16x8_t wide = vmovl_u8(vld1_u8(p));
+    return widen_f32(vcvtq_f32_u32(vmovl_u16(vget_low_u16(wide))),
+                     vcvtq_f32_u32(vmovl_u16(vget_high_u16(wide))));
+}
+
+}  // namespace

@@ -1,0 +1,410 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/known_answers.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+#include "aligned_buffer.hpp"
+#include "float_environment.hpp"
+
+namespace nearmiss::kernels {
+
+extern const KernelTable kernel_table_scalar;
+
+namespace {
+
+constexpr float kNever = 1e30f;
+
+// A small generator of its own (Knuth's linear congruential one).
+class Numbers {
+  public:
+    explicit Numbers(std::size_t seed) : state_(seed) {}
+
+    std::uint32_t bits() {
+        state_ = state_ * 6364136223846793005u + 1442695040888963407u;
+        return static_cast<std::uint32_t>(state_ >> 32);
+    }
+    int within(int limit) { return static_cast<int>(bits() % (2u * unsigned(limit) + 1)) - limit; }
+
+    // Integers so small that float32 sums of their products are exact, in any order, fused or not.
+    AlignedBuffer<float> integers(std::size_t size, int limit) {
+        AlignedBuffer<float> buffer(size);
+        for (std::size_t i = 0; i < size; ++i) buffer[i] = static_cast<float>(within(limit));
+        return buffer;
+    }
+
+  private:
+    std::uint64_t state_;
+};
+
+template <class T>
+bool same(const T& a, const T& b) {
+    return std::equal(a.data(), a.data() + a.size(), b.data(), b.data() + b.size());
+}
+
+template <class T>
+bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
+    return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
+}
+
+// ---- tiles -------------------------------------------------------------------------------------
+bool same_hit(const TileHit& a, const TileHit& b) {
+    return a.tile == b.tile && std::ranges::equal(a.passed, b.passed) &&
+           std::ranges::equal(a.above, b.above) &&
+           std::equal(a.scores[0], a.scores[0] + kTileQueries * kPanelRows, b.scores[0]);
+}
+
+template <class Task>
+using Screen = std::uint32_t (*)(const Task&, TileHit*);
+
+template <class Task>
+std::vector<TileHit> hits_of(Screen<Task> screen, const Task& task) {
+    std::vector<TileHit> hits(task.tile_end - task.tile_begin);
+    hits.resize(screen(task, hits.data()));
+    return hits;
+}
+
+struct Thresholds {
+    std::vector<float> lower;
+    std::vector<float> upper;
+};
+
+// Scores that occur, since equality decides; every fifth tile is not worth a look. `all` holds
+// every tile.
+Thresholds thresholds_among(const std::vector<TileHit>& all, std::uint32_t tile_end) {
+    Thresholds at{std::vector<float>(tile_end * kTileQueries, kNever),
+                  std::vector<float>(tile_end * kTileQueries, kNever)};
+    for (const TileHit& hit : all) {
+        if (hit.tile % 5 == 1) continue;
+        for (std::size_t q = 0; q < kTileQueries; ++q) {
+            at.lower[hit.tile * kTileQueries + q] = hit.scores[q][(5 * q + hit.tile) % kPanelRows];
+            at.upper[hit.tile * kTileQueries + q] = hit.scores[q][(3 * q + 1) % kPanelRows];
+        }
+    }
+    return at;
+}
+
+// Without thresholds, with them, and with a ceiling.
+template <class Task>
+bool screens_right(Screen<Task> screen, Screen<Task> reference, Task task) {
+    const std::vector<float> none(task.tile_end * kTileQueries, -kNever);
+    const auto agree = [&] {
+        return std::ranges::equal(hits_of(screen, task), hits_of(reference, task), same_hit);
+    };
+    task.lower = none.data();
+    task.upper = nullptr;
+    if (!agree()) return false;
+    const Thresholds at = thresholds_among(hits_of(reference, task), task.tile_end);
+    task.lower = at.lower.data();
+    if (!agree()) return false;
+    task.upper = at.upper.data();
+    return agree();
+}
+
+bool screen_is_right(const KernelTable& table) {
+    struct Shape {
+        std::size_t depth;
+        std::uint32_t tile_begin, tile_end;
+    };
+    for (const Shape shape : {Shape{1, 0, 1}, Shape{7, 1, 4}, Shape{37, 0, 9}, Shape{130, 2, 7}}) {
+        Numbers numbers(shape.depth);
+        const auto panel = numbers.integers(shape.depth * kPanelRows, 99);
+        const auto tiles = numbers.integers(shape.tile_end * shape.depth * kTileQueries, 20);
+        std::vector<float> early(shape.tile_end * kTileQueries, -kNever);
+        ScreenTask task{panel.data(),
+                        tiles.data(),
+                        shape.depth,
+                        shape.tile_begin,
+                        shape.tile_end,
+                        shape.depth - shape.depth / 8,
+                        early.data(),
+                        nullptr,
+                        nullptr};
+        if (!screens_right(table.screen, kernel_table_scalar.screen, task)) return false;
+        for (std::size_t i = 0; i < early.size(); ++i)
+            early[i] = i / kTileQueries % 3 == 2 ? kNever : 0.0f;
+        if (!screens_right(table.screen, kernel_table_scalar.screen, task)) return false;
+    }
+    return true;
+}
+
+CodeStart start_of(const std::int8_t* codes, std::size_t steps) {
+    std::int32_t even = 0;
+    std::int32_t odd = 0;
+    for (std::size_t step = 0; step < steps; ++step, codes += kTileStepBytes) {
+        even -= kCodeOffset * (codes[0] + codes[1]);
+        odd -= kCodeOffset * (codes[2] + codes[3]);
+    }
+    return {static_cast<std::int16_t>(even), static_cast<std::int16_t>(odd), even + odd};
+}
+
+// For every tile, segment and query.
+std::vector<CodeStart> starts_of(const AlignedBuffer<std::int8_t>& tiles,
+                                 std::size_t num_tiles,
+                                 std::size_t steps,
+                                 std::size_t segment_steps) {
+    std::vector<CodeStart> starts;
+    for (std::size_t t = 0; t < num_tiles; ++t)
+        for (std::size_t begin = 0; begin < steps; begin += segment_steps)
+            for (std::size_t q = 0; q < kTileQueries; ++q)
+                starts.push_back(
+                    start_of(tiles.data() + (t * steps + begin) * kTileStepBytes + 4 * q,
+                             std::min(segment_steps, steps - begin)));
+    return starts;
+}
+
+struct CodeShape {
+    std::size_t steps;
+    std::size_t segment_steps;
+    std::uint32_t tile_begin, tile_end;
+    int query_limit;  // 2 * segment_steps * kMaxRowCode * query_limit <= kMaxSegmentSum
+};
+
+bool screens_codes_right(const KernelTable& table, const CodeShape& shape) {
+    Numbers numbers(shape.steps);
+    AlignedBuffer<std::uint8_t> panel(shape.steps * kPanelStepBytes);
+    for (std::size_t i = 0; i < panel.size(); ++i)
+        panel[i] = static_cast<std::uint8_t>(
+            kCodeOffset + std::clamp(numbers.within(2 * kMaxRowCode), -kMaxRowCode, kMaxRowCode));
+    AlignedBuffer<std::int8_t> tiles(shape.tile_end * shape.steps * kTileStepBytes);
+    for (std::size_t i = 0; i < tiles.size(); ++i)
+        tiles[i] = static_cast<std::int8_t>(std::clamp(
+            numbers.within(2 * shape.query_limit), -shape.query_limit, shape.query_limit));
+    const auto starts = starts_of(tiles, shape.tile_end, shape.steps, shape.segment_steps);
+    const auto terms = numbers.integers(kPanelRows, 50);
+    const auto factors = numbers.integers(shape.tile_end * kTileQueries, 9);
+    const CodeScreenTask task{panel.data(),
+                              terms.data(),
+                              tiles.data(),
+                              starts.data(),
+                              factors.data(),
+                              shape.steps,
+                              shape.segment_steps,
+                              shape.tile_begin,
+                              shape.tile_end,
+                              nullptr,
+                              nullptr};
+    return screens_right(table.screen_codes, kernel_table_scalar.screen_codes, task);
+}
+
+bool screen_codes_is_right(const KernelTable& table) {
+    // The sums of the second wrap around 16 bits again and again.
+    for (const CodeShape& shape : {CodeShape{1, 24, 0, 1, kMaxQueryCode},
+                                   CodeShape{7, 2, 1, 4, kMaxQueryCode},
+                                   CodeShape{33, 24, 0, 9, 5},
+                                   CodeShape{41, 8, 2, 7, 16}})
+        if (!screens_codes_right(table, shape)) return false;
+    return true;
+}
+
+// ---- encoding ----------------------------------------------------------------------------------
+struct Rotated {
+    AlignedBuffer<float> elements;
+    AlignedBuffer<float> of_lanes[3];
+};
+
+Rotated rotated(const KernelTable& table, std::size_t cols) {
+    Numbers numbers(cols);
+    Rotated result;
+    result.elements = numbers.integers(cols * kPanelRows, 50);
+    const auto centre = numbers.integers(cols, 9);
+    const auto factors = numbers.integers(kPanelRows, 3);
+    AlignedBuffer<float> signs(cols);
+    for (std::size_t i = 0; i < cols; ++i) signs[i] = numbers.bits() >> 31 != 0 ? -1.0f : 1.0f;
+    for (auto& values : result.of_lanes) values = AlignedBuffer<float>(kPanelRows);
+    table.rotate({result.elements.data(),
+                  cols,
+                  std::bit_floor(cols),
+                  centre.data(),
+                  factors.data(),
+                  signs.data(),
+                  result.of_lanes[0].data(),
+                  result.of_lanes[1].data(),
+                  result.of_lanes[2].data()});
+    return result;
+}
+
+bool close(const AlignedBuffer<float>& a, const AlignedBuffer<float>& b) {
+    float largest = 0;
+    for (std::size_t i = 0; i < b.size(); ++i) largest = std::max(largest, std::abs(b[i]));
+    for (std::size_t i = 0; i < b.size(); ++i)
+        if (!(std::abs(a[i] - b[i]) <= 1e-5f * largest)) return false;
+    return true;
+}
+
+bool rotate_is_right(const KernelTable& table) {
+    for (const std::size_t cols : {1, 2, 3, 19, 64, 100}) {
+        const Rotated found = rotated(table, cols);
+        const Rotated wanted = rotated(kernel_table_scalar, cols);
+        if (!close(found.elements, wanted.elements)) return false;
+        for (std::size_t i = 0; i < 3; ++i)
+            if (!close(found.of_lanes[i], wanted.of_lanes[i])) return false;
+    }
+    return true;
+}
+
+struct Quantised {
+    AlignedBuffer<std::uint8_t> codes;
+    AlignedBuffer<float> residuals;
+    AlignedBuffer<float> segment_norms;
+};
+
+Quantised quantised(const KernelTable& table,
+                    std::size_t steps,
+                    std::size_t segment_steps,
+                    std::int32_t limit,
+                    std::int32_t offset) {
+    Numbers numbers(steps);
+    // Quarters and halves: some lie in the middle between two codes, some beyond the last.
+    const auto elements = numbers.integers(steps * kCodesPerStep * kPanelRows, 400);
+    float scales[kPanelRows];
+    for (std::size_t lane = 0; lane < kPanelRows; ++lane) scales[lane] = lane % 3 ? 0.25f : 0.5f;
+    const std::size_t segments = (steps + segment_steps - 1) / segment_steps;
+    Quantised result{AlignedBuffer<std::uint8_t>(steps * kPanelStepBytes),
+                     AlignedBuffer<float>(kPanelRows),
+                     AlignedBuffer<float>(segments * 2 * kPanelRows)};
+    table.quantise({elements.data(),
+                    steps,
+                    segment_steps,
+                    scales,
+                    limit,
+                    offset,
+                    result.codes.data(),
+                    result.residuals.data(),
+                    result.segment_norms.data()});
+    return result;
+}
+
+bool quantise_is_right(const KernelTable& table) {
+    struct Shape {
+        std::size_t steps, segment_steps;
+        std::int32_t limit, offset;
+    };
+    for (const Shape s : {Shape{1, 24, kMaxQueryCode, 0}, Shape{13, 4, kMaxRowCode, kCodeOffset}}) {
+        const auto found = quantised(table, s.steps, s.segment_steps, s.limit, s.offset);
+        const auto wanted =
+            quantised(kernel_table_scalar, s.steps, s.segment_steps, s.limit, s.offset);
+        if (!same(found.codes, wanted.codes) || !same(found.residuals, wanted.residuals) ||
+            !same(found.segment_norms, wanted.segment_norms))
+            return false;
+    }
+    return true;
+}
+
+// ---- rows, whose results must agree to the last bit ----------------------------------------------
+constexpr std::size_t kSizes[kNumElementTypes] = {4, 2, 2, 1, 1};
+
+float any_float(Numbers& numbers) {
+    return static_cast<float>(static_cast<std::int32_t>(numbers.bits()) >> 8) * 0x1p-20f;
+}
+
+// Rows of any finite elements, with room between them.
+struct Rows {
+    static constexpr std::size_t kGap = 3;
+
+    Rows(std::size_t type, std::size_t count, std::size_t cols)
+        : stride((cols + kGap) * kSizes[type]),
+          data(count * stride) {
+        Numbers numbers(cols);
+        for (std::size_t i = 0; i < data.size(); i += kSizes[type]) {
+            std::uint32_t bits = numbers.bits() >> (32 - 8 * kSizes[type]);
+            if (kSizes[type] == 2) bits &= 0xbfffu;  // neither infinite nor NaN
+            if (kSizes[type] == 4) bits = std::bit_cast<std::uint32_t>(any_float(numbers));
+            for (std::size_t byte = 0; byte < kSizes[type]; ++byte)
+                data[i + byte] = static_cast<char>(bits >> (8 * byte) & 0xff);
+        }
+    }
+    [[nodiscard]] const void* row(std::size_t i) const { return data.data() + i * stride; }
+
+    std::size_t stride;
+    AlignedBuffer<char> data;
+};
+
+using ScoreRows = void (*)(const float*, const RowList&, double*, double*);
+
+std::vector<double> scored(ScoreRows score, const Rows& rows, std::size_t count, std::size_t cols) {
+    Numbers numbers(count);
+    std::vector<float> query(cols);
+    for (float& element : query) element = any_float(numbers);
+    std::vector<std::uint32_t> positions(count);
+    for (std::size_t i = 0; i < count; ++i)
+        positions[i] = static_cast<std::uint32_t>((5 * i + 2) % count);
+    std::vector<double> scratch(cols);
+    std::vector<double> out(count);
+    const auto stride = static_cast<std::ptrdiff_t>(rows.stride);
+    score(query.data(),
+          {rows.data.data(), stride, positions.data(), count, cols},
+          scratch.data(),
+          out.data());
+    return out;
+}
+
+std::vector<float> interleaved(const KernelTable::PerType& kernel,
+                               const Rows& rows,
+                               std::size_t lanes,
+                               std::size_t cols) {
+    std::vector<const void*> pointers(lanes);
+    std::vector<double> scales(lanes);
+    for (std::size_t r = 0; r < lanes; ++r) {
+        pointers[r] = r % 7 == 3 ? nullptr : rows.row(r);
+        scales[r] = 1.0 / static_cast<double>(3 + r);
+    }
+    std::vector<std::uint32_t> places(cols);
+    for (std::size_t k = 0; k < cols; ++k) places[k] = static_cast<std::uint32_t>(cols - 1 - k);
+    std::vector<float> out(lanes * cols);
+    kernel.interleave(pointers.data(), scales.data(), lanes, cols, places.data(), out.data());
+    return out;
+}
+
+std::vector<float> converted(const KernelTable::PerType& kernel, const void* row, std::size_t n) {
+    std::vector<float> out(n);
+    kernel.to_float(row, n, out.data());
+    return out;
+}
+
+// Which function of an element type is wrong for rows of `cols` elements, or null.
+const char* wrong_for_rows(const KernelTable& table, std::size_t type, std::size_t cols) {
+    constexpr std::size_t kRows = 17;
+    const KernelTable::PerType& found = table.of_type[type];
+    const KernelTable::PerType& wanted = kernel_table_scalar.of_type[type];
+    const Rows rows(type, kRows, cols);
+    for (const std::size_t count : {std::size_t{1}, std::size_t{6}, kRows}) {
+        const auto agree = [&](ScoreRows a, ScoreRows b) {
+            return same_bits(scored(a, rows, count, cols), scored(b, rows, count, cols));
+        };
+        if (!agree(found.inner_products, wanted.inner_products)) return "inner_products";
+        if (!agree(found.squared_distances, wanted.squared_distances)) return "squared_distances";
+    }
+    for (std::size_t i = 0; i < kRows; ++i)
+        if (found.squared_norm(rows.row(i), cols) != wanted.squared_norm(rows.row(i), cols))
+            return "squared_norm";
+    for (const std::size_t lanes : {kTileQueries, kPanelRows})
+        if (!same_bits(interleaved(found, rows, lanes, cols),
+                       interleaved(wanted, rows, lanes, cols)))
+            return "interleave";
+    for (std::size_t i = 0; i < kRows; ++i)
+        if (!same_bits(converted(found, rows.row(i), cols), converted(wanted, rows.row(i), cols)))
+            return "to_float";
+    return nullptr;
+}
+
+}  // namespace
+
+std::string wrong_answer(const KernelTable& table) {
+    const FloatEnvironment environment;
+    if (!screen_is_right(table)) return "screen";
+    if (!screen_codes_is_right(table)) return "screen_codes";
+    if (!rotate_is_right(table)) return "rotate";
+    if (!quantise_is_right(table)) return "quantise";
+    for (std::size_t type = 0; type < kNumElementTypes; ++type)
+        for (const std::size_t cols : {1, 8, 19, 45})
+            if (const char* wrong = wrong_for_rows(table, type, cols)) return wrong;
+    return {};
+}
+
+}  // namespace nearmiss::kernels

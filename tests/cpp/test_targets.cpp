@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which SIMD target is used, and that one with wrong answers is not.
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "check.hpp"
+#include "kernels/dispatch.hpp"
+#include "kernels/known_answers.hpp"
+#include "kernels/targets.hpp"
+#include "nearmiss/error.hpp"
+#include "nearmiss/runtime.hpp"
+
+namespace {
+
+using namespace nearmiss;
+using namespace nearmiss::kernels;
+
+// Each function below calls the one it stands in for, and then spoils the least it can.
+const KernelTable& right() {
+    static const KernelTable& table = active();
+    return table;
+}
+
+std::uint32_t misses_the_last_hit(const ScreenTask& task, TileHit* hits) {
+    const std::uint32_t count = right().screen(task, hits);
+    return count - (count > 1 ? 1 : 0);
+}
+
+std::uint32_t misses_equality(const ScreenTask& task, TileHit* hits) {
+    const std::uint32_t count = right().screen(task, hits);
+    for (std::uint32_t i = 0; i < count; ++i)
+        for (std::size_t q = 0; q < kTileQueries; ++q)
+            for (std::size_t r = 0; r < kPanelRows; ++r)
+                if (hits[i].scores[q][r] == task.lower[hits[i].tile * kTileQueries + q])
+                    hits[i].passed[q] &= static_cast<std::uint16_t>(~(1u << r));
+    return count;
+}
+
+std::uint32_t forgets_the_ceiling(const ScreenTask& task, TileHit* hits) {
+    ScreenTask without = task;
+    without.upper = nullptr;
+    return right().screen(without, hits);
+}
+
+std::uint32_t forgets_a_segment(const CodeScreenTask& task, TileHit* hits) {
+    CodeScreenTask shorter = task;
+    if (task.steps > task.segment_steps) shorter.steps -= task.segment_steps;
+    return right().screen_codes(shorter, hits);
+}
+
+std::uint32_t sums_are_one_off(const CodeScreenTask& task, TileHit* hits) {
+    const std::uint32_t count = right().screen_codes(task, hits);
+    for (std::uint32_t i = 0; i < count; ++i) hits[i].scores[5][15] += 1.0f;
+    return count;
+}
+
+void rotates_without_signs(const RotateTask& task) {
+    right().rotate(task);
+    task.elements[0] = -task.elements[0] + 1.0f;
+}
+
+void loses_a_residual(const QuantiseTask& task) {
+    right().quantise(task);
+    task.residuals[15] = 0.0f;
+}
+
+void codes_are_one_off(const QuantiseTask& task) {
+    right().quantise(task);
+    ++task.codes[task.steps * kPanelStepBytes - 1];
+}
+
+template <std::size_t kType>
+void products_in_float32(const float* query, const RowList& rows, double* scratch, double* out) {
+    right().of_type[kType].inner_products(query, rows, scratch, out);
+    for (std::size_t i = 0; i < rows.count; ++i) out[i] = static_cast<float>(out[i]);
+}
+
+void distances_of_other_rows(const float* query,
+                             const RowList& rows,
+                             double* scratch,
+                             double* out) {
+    right().of_type[0].squared_distances(query, rows, scratch, out);
+    std::swap(out[0], out[rows.count - 1]);
+}
+
+double no_norm(const void*, std::size_t) { return 0.0; }
+
+void keeps_places(const void* const* rows,
+                  const double* scales,
+                  std::size_t lanes,
+                  std::size_t cols,
+                  const std::uint32_t* places,
+                  float* out) {
+    right().of_type[2].interleave(rows, scales, lanes, cols, places, out);
+    std::swap(out[0], out[lanes * cols - 1]);
+}
+
+void converts_nothing(const void*, std::size_t cols, float* out) { std::fill_n(out, cols, 0.0f); }
+
+template <class Spoil>
+std::string wrong_after(const Spoil& spoil) {
+    KernelTable table = right();
+    spoil(table);
+    return wrong_answer(table);
+}
+
+// The table in use under another name, right or wrong.
+KernelTable named(const char* name, bool wrong = false) {
+    KernelTable table = right();
+    table.name = name;
+    if (wrong) table.of_type[4].to_float = &converts_nothing;
+    return table;
+}
+
+template <class Body>
+std::string message_of(const Body& body) {
+    try {
+        body();
+    } catch (const InvalidArgument& error) {
+        return error.what();
+    }
+    return {};
+}
+
+}  // namespace
+
+TEST(a_table_with_one_wrong_function_is_found_out) {
+    CHECK(wrong_answer(right()).empty());
+    CHECK(wrong_after([](auto& t) { t.screen = &misses_the_last_hit; }) == "screen");
+    CHECK(wrong_after([](auto& t) { t.screen = &misses_equality; }) == "screen");
+    CHECK(wrong_after([](auto& t) { t.screen = &forgets_the_ceiling; }) == "screen");
+    CHECK(wrong_after([](auto& t) { t.screen_codes = &forgets_a_segment; }) == "screen_codes");
+    CHECK(wrong_after([](auto& t) { t.screen_codes = &sums_are_one_off; }) == "screen_codes");
+    CHECK(wrong_after([](auto& t) { t.rotate = &rotates_without_signs; }) == "rotate");
+    CHECK(wrong_after([](auto& t) { t.quantise = &loses_a_residual; }) == "quantise");
+    CHECK(wrong_after([](auto& t) { t.quantise = &codes_are_one_off; }) == "quantise");
+    CHECK(wrong_after([](auto& t) { t.of_type[0].inner_products = &products_in_float32<0>; }) ==
+          "inner_products");
+    CHECK(wrong_after([](auto& t) { t.of_type[1].inner_products = &products_in_float32<1>; }) ==
+          "inner_products");
+    CHECK(wrong_after([](auto& t) { t.of_type[0].squared_distances = &distances_of_other_rows; }) ==
+          "squared_distances");
+    CHECK(wrong_after([](auto& t) { t.of_type[3].squared_norm = &no_norm; }) == "squared_norm");
+    CHECK(wrong_after([](auto& t) { t.of_type[2].interleave = &keeps_places; }) == "interleave");
+    CHECK(wrong_after([](auto& t) { t.of_type[4].to_float = &converts_nothing; }) == "to_float");
+}
+
+TEST(an_opt_in_target_is_used_only_by_name) {
+    const KernelTable fast = named("fast");
+    const KernelTable known = named("known");
+    Targets targets;
+    targets.emplace_back(fast, false);
+    targets.emplace_back(known, true);
+    CHECK(&default_table(targets) == &known);
+    CHECK(&table_named(targets, "fast", "here") == &fast);
+}
+
+TEST(a_target_with_wrong_answers_is_disabled) {
+    const KernelTable broken = named("broken", true);
+    const KernelTable known = named("known");
+    Targets targets;
+    targets.emplace_back(broken, true);
+    targets.emplace_back(known, true);
+    CHECK(&default_table(targets) == &known);
+    const std::string message = message_of([&] { (void)table_named(targets, "broken", "here"); });
+    CHECK(message.starts_with("here: 'broken' is disabled: its to_float gives wrong answers"));
+    CHECK(message.ends_with("choose one of known"));
+    CHECK(message_of([&] { (void)table_named(targets, "other", "here"); }) ==
+          "here: 'other' cannot run here; choose one of broken, known");
+
+    Targets only_broken;
+    only_broken.emplace_back(broken, true);
+    CHECK_THROWS(InvalidArgument, default_table(only_broken));
+}
+
+TEST(every_target_that_runs_here_has_right_answers) {
+    const std::string before = simd_target();
+    for (const std::string& name : simd_targets()) {
+        set_simd_target(name);
+        CHECK(active().name == name);
+        CHECK(wrong_answer(active()).empty());
+    }
+    set_simd_target(before);
+}
