@@ -6,6 +6,7 @@
 #include <bit>
 #include <cmath>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <numeric>
 #include <vector>
@@ -312,7 +313,8 @@ class Pass {
             give_up(queries);
             return;
         }
-        Scan scan(search_, method_, by_group_);
+        std::unique_ptr<Scan> lent = lend_scan();
+        Scan& scan = *lent;
         const Guess guess = guesses_fail_.load() ? Guess::no : method_.guess;
         if (!scan.run(queries, panel_begin, panel_end, guess, context)) {
             give_up(queries);
@@ -333,8 +335,24 @@ class Pass {
             context.checkpoint();
         }
         rescored_.fetch_add(scan.num_rescored());
+        take_back(std::move(lent));
         // Where near rows come in clumps a sample of panels misleads: better not to guess at all.
         if (misguessed * 16 > count) guesses_fail_.store(true);
+    }
+
+    // Scans are used again: their memory is large where pools are. One that a task fails in is
+    // lost.
+    std::unique_ptr<Scan> lend_scan() {
+        const std::lock_guard lock(idle_mutex_);
+        if (idle_.empty()) return std::make_unique<Scan>(search_, method_, by_group_);
+        std::unique_ptr<Scan> scan = std::move(idle_.back());
+        idle_.pop_back();
+        return scan;
+    }
+
+    void take_back(std::unique_ptr<Scan> scan) {
+        const std::lock_guard lock(idle_mutex_);
+        idle_.push_back(std::move(scan));
     }
 
     void misguess(std::uint32_t query) {
@@ -375,6 +393,8 @@ class Pass {
     const Plan plan_;
     const Execution execution_;
     std::vector<Found> found_;  // by query and shard, if there are several shards
+    std::mutex idle_mutex_;
+    std::vector<std::unique_ptr<Scan>> idle_;
     std::atomic<bool> guesses_fail_{false};
     std::atomic<bool> gave_up_{false};
     std::atomic<std::size_t> rescored_{0};
