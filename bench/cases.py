@@ -122,8 +122,8 @@ CASES = (
     # All of the real vectors but the queries, nothing stretched.
     _topk("real-k100", "docstrings", Size(4096, 25_904, 100, 384), 2.0),
     _topk("real-k10", "docstrings", Size(4096, 25_904, 10, 384), 2.8),
-    _topk("topk-384-k1000", "docstrings", Size(1024, 200_000, 1000, 384), 2.0),
-    _topk("topk-384-k10000", "docstrings", Size(256, 200_000, 10_000, 384), 1.5),
+    _topk("topk-384-k1000", "docstrings", Size(4096, 200_000, 1000, 384), 2.0),
+    _topk("topk-384-k10000", "docstrings", Size(1024, 200_000, 10_000, 384), 1.5),
     _topk("float32-384", "docstrings", Size(4096, 200_000, 100, 384), 1.2, "-float32"),
     _topk("float32-768", "layers", Size(4096, 200_000, 100, 768), 1.12, "-float32"),
     _topk("float32-128", "docstrings", Size(4096, 200_000, 100, 128), 1.4, "-float32"),
