@@ -73,13 +73,6 @@ void sort_by_group(std::vector<std::uint32_t>& queries, std::span<const std::int
         queries.begin(), queries.end(), [&](auto a, auto b) { return groups[a] < groups[b]; });
 }
 
-std::vector<std::uint32_t> order_queries(const Search& search, bool by_group) {
-    std::vector<std::uint32_t> order(search.queries.rows);
-    std::iota(order.begin(), order.end(), 0u);
-    if (by_group) sort_by_group(order, search.rules->limits->query_groups);
-    return order;
-}
-
 // Thresholds are guessed from a sixteenth of the panels, and better from a quarter; the guess for
 // the sixteenth serves while the quarter is looked at. Panels are taken at irregular places, so
 // that no period in the corpus can fool the sample; the quarter contains the sixteenth.
@@ -155,7 +148,6 @@ class Scan {
         return scan_panels(panel_begin, panel_end, rest, context);
     }
 
-    [[nodiscard]] std::size_t size() const noexcept { return block_.size(); }
     [[nodiscard]] Pool finish(std::size_t i) {
         const auto keys = reservoirs_.finish(i, scorer_);
         return {block_.query(i), keys, reservoirs_.above(i)};
@@ -415,7 +407,9 @@ class Searcher {
                     search.rules->corpus_groups.data() == search.corpus.groups.data()) {}
 
     SearchWork run() {
-        std::vector<std::uint32_t> queries = order_queries(search_, by_group_);
+        std::vector<std::uint32_t> queries(search_.queries.rows);
+        std::iota(queries.begin(), queries.end(), 0u);
+        queries = sorted(std::move(queries));
         if (first_form(search_.precision, search_.corpus.rows.cols, search_.kernel) ==
             FormKind::int8) {
             const bool may_give_up = search_.precision == Precision::automatic;
@@ -455,7 +449,7 @@ class Searcher {
         return rest;
     }
 
-    // In the order that the first pass had.
+    // In the order that passes take them: by group if the corpus is, by number within a group.
     [[nodiscard]] std::vector<std::uint32_t> sorted(std::vector<std::uint32_t> queries) const {
         std::sort(queries.begin(), queries.end());
         if (by_group_) sort_by_group(queries, search_.rules->limits->query_groups);

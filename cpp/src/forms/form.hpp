@@ -33,7 +33,7 @@ class PackedQueries {
   public:
     virtual ~PackedQueries() = default;
 
-    // Queries i goes to place i % kTileQueries of tile i / kTileQueries; scales[i] is its scale.
+    // Query i goes to place i % kTileQueries of tile i / kTileQueries; scales[i] is its scale.
     virtual void pack(std::span<const ExactQuery> queries, std::span<ScreenScale> scales) = 0;
 
     // Writes a hit for every tile of the range with something to look at in the panel; returns how

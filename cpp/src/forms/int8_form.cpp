@@ -347,9 +347,10 @@ class Int8Queries final : public PackedQueries {
         const float* centre = form_.centre_.data();
         if (rows.metric == Metric::l2) {
             coded.centre_factor = scaled.ratio;
+            const double unit = std::ldexp(1.0, rows.exponent);
             for (std::size_t i = 0; i < rows.dim; ++i) {
-                const double gap = static_cast<double>(query.elements[i]) -
-                                   std::ldexp(static_cast<double>(centre[i]), rows.exponent);
+                const double gap =
+                    static_cast<double>(query.elements[i]) - static_cast<double>(centre[i]) * unit;
                 coded.constant += gap * gap;
             }
             return;
