@@ -42,6 +42,11 @@ float QueryBlock::initial_lower(std::size_t i) const noexcept {
                     round_down(scales_[i].screened(floor) - scales_[i].error));
 }
 
+void QueryBlock::retire(std::size_t i) noexcept {
+    constexpr float kInfinity = std::numeric_limits<float>::infinity();
+    lower_[i] = early_[i] = upper_[i] = kInfinity;
+}
+
 void QueryBlock::set_thresholds() {
     constexpr float kInfinity = std::numeric_limits<float>::infinity();
     lower_.assign(num_tiles() * kTileQueries, kInfinity);

@@ -59,6 +59,8 @@ class QueryBlock {
     [[nodiscard]] float lower(std::size_t i) const noexcept { return lower_[i]; }
     void raise_lower(std::size_t i, double threshold) noexcept;
     [[nodiscard]] float initial_lower(std::size_t i) const noexcept;
+    // No row passes for query i any more.
+    void retire(std::size_t i) noexcept;
 
     // The tiles that can have a negative in a panel whose rows all have groups in
     // [lowest, highest]; the corpus must be ordered by group.

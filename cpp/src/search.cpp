@@ -91,23 +91,24 @@ std::size_t guess_rank(std::size_t pool_size, std::size_t sampling) {
 }
 
 // Scoring a row exactly costs about as much as screening this many of its elements in float32.
-// Where so many rows must be scored that float32 screening would have been faster, it is better to
-// turn to it.
-constexpr double kRescoringElements = 16000;
+constexpr double kRescoringElements = 6500;
+// The part of a scan in float32 that int8 codes save.
+constexpr double kSavedByCodes = 2.0 / 3;
 
-// Whether rescoring `rows` of `screened` rows costs more than int8 codes save. Many times the pool
-// is always rescored.
-bool too_many(std::size_t rows, std::size_t screened, std::size_t pool_size, std::size_t dim) {
+// How many of `screened` rows may have to be scored exactly for a query before it would be faster
+// to scan them in float32, which leaves hardly any. Several times the rank that thresholds follow
+// always may.
+std::size_t affordable(std::size_t screened, std::size_t rank, std::size_t dim) {
     const double worth =
         static_cast<double>(screened) * static_cast<double>(dim) / kRescoringElements;
-    return static_cast<double>(rows) > 16.0 * static_cast<double>(pool_size) + worth;
+    return 16 * rank + static_cast<std::size_t>(worth);
 }
 
 // How a pass goes about its scans.
 struct Method {
     const ScreeningForm& form;
     Guess guess;
-    bool may_give_up;  // where screening turns out to keep too many rows
+    bool may_give_up;  // queries for which screening turns out to keep too many rows
 };
 
 // Scans part of the corpus for a block of queries.
@@ -120,7 +121,7 @@ class Scan {
           scorer_(search.corpus, search.kernel),
           block_(search, method.form) {}
 
-    // False if it was given up: nothing else may be asked then.
+    // False if most queries were given up, which stops the scan: nothing else may be asked then.
     bool run(std::span<const std::uint32_t> queries,
              std::size_t panel_begin,
              std::size_t panel_end,
@@ -140,14 +141,17 @@ class Scan {
                 return sampled(panel, sampling) && (done == 0 || !sampled(panel, done));
             };
             if (!scan_panels(panel_begin, panel_end, wanted, context)) return false;
-            reservoirs_.end_sample();
-            if (hopeless(reservoirs_.num_held(), rows / sampling)) return false;
+            allow(affordable(rows / sampling, rank, dim()));
+            if (reservoirs_.end_sample() > kSavedByCodes) return false;
             done = sampling;
         }
         const auto rest = [=](std::size_t panel) { return done == 0 || !sampled(panel, done); };
         return scan_panels(panel_begin, panel_end, rest, context);
     }
 
+    [[nodiscard]] std::size_t size() const noexcept { return block_.size(); }
+    [[nodiscard]] bool given_up(std::size_t i) const noexcept { return reservoirs_.given_up(i); }
+    // If query i was not given up.
     [[nodiscard]] Pool finish(std::size_t i) {
         const auto keys = reservoirs_.finish(i, scorer_);
         return {block_.query(i), keys, reservoirs_.above(i)};
@@ -158,23 +162,25 @@ class Scan {
     [[nodiscard]] std::size_t num_rescored() const noexcept { return reservoirs_.num_rescored(); }
 
   private:
-    // False if the scan was given up.
+    [[nodiscard]] std::size_t dim() const noexcept { return search_.corpus.rows.cols; }
+
+    // False if the scan was stopped.
     template <class Wanted>
     bool scan_panels(std::size_t begin, std::size_t end, Wanted wanted, TaskContext& context) {
         for (std::size_t p = begin; p < end; ++p) {
             if (wanted(p)) scan_panel(p);
             if ((p - begin) % kPanelsPerCheckpoint != 0) continue;
             context.checkpoint();
-            if (hopeless(reservoirs_.num_rescored(), (p - begin) * kPanelRows)) return false;
+            // An eighth in advance: the first rows are always more.
+            const std::size_t rows = (p - begin + (end - begin) / 8) * kPanelRows;
+            allow(affordable(rows, search_.pool_size, dim()));
+            if (reservoirs_.part_given_up() > kSavedByCodes) return false;
         }
         return true;
     }
 
-    // Whether the block's queries have too many rows to rescore, of so many screened for each.
-    [[nodiscard]] bool hopeless(std::size_t rows, std::size_t screened) const {
-        return method_.may_give_up &&
-               too_many(
-                   rows / block_.size(), screened, search_.pool_size, search_.corpus.rows.cols);
+    void allow(std::size_t rows) noexcept {
+        if (method_.may_give_up) reservoirs_.set_allowance(rows);
     }
 
     void scan_panel(std::size_t panel) {
@@ -275,8 +281,6 @@ class Pass {
             scan(task / plan_.num_shards, task % plan_.num_shards, sink, context);
             context.checkpoint(1);
         });
-        if (gave_up_.load() && plan_.num_shards > 1)
-            return {{}, {queries_.begin(), queries_.end()}};
         if (plan_.num_shards > 1) merge(sink);
         return std::move(rest_);
     }
@@ -288,7 +292,8 @@ class Pass {
     struct Found {
         std::vector<Key> keys;
         std::int64_t above = 0;
-        bool complete = true;
+        bool complete = false;
+        bool given_up = true;
     };
 
     void scan(std::size_t block,
@@ -308,28 +313,42 @@ class Pass {
         std::unique_ptr<Scan> lent = lend_scan();
         Scan& scan = *lent;
         const Guess guess = guesses_fail_.load() ? Guess::no : method_.guess;
-        if (!scan.run(queries, panel_begin, panel_end, guess, context)) {
+        if (scan.run(queries, panel_begin, panel_end, guess, context)) {
+            finish(scan, first, shard, sink, context);
+        } else {
+            gave_up_.store(true);
             give_up(queries);
-            return;
-        }
-        std::size_t misguessed = 0;
-        for (std::size_t i = 0; i < count; ++i) {
-            const Pool pool = scan.finish(i);
-            if (plan_.num_shards > 1) {
-                found_[(first + i) * plan_.num_shards + shard] = {
-                    {pool.keys.begin(), pool.keys.end()}, pool.above, scan.complete(i)};
-            } else if (scan.complete(i)) {
-                sink(pool);
-            } else {
-                misguess(queries[i]);
-                ++misguessed;
-            }
-            context.checkpoint();
         }
         rescored_.fetch_add(scan.num_rescored());
         take_back(std::move(lent));
+    }
+
+    // Passes on what a scan found for the queries from `first` on.
+    void finish(Scan& scan,
+                std::size_t first,
+                std::size_t shard,
+                const std::function<void(const Pool&)>& sink,
+                TaskContext& context) {
+        std::size_t misguessed = 0;
+        for (std::size_t i = 0; i < scan.size(); ++i) {
+            context.checkpoint();
+            if (scan.given_up(i)) {
+                give_up(queries_.subspan(first + i, 1));
+                continue;
+            }
+            const Pool pool = scan.finish(i);
+            if (plan_.num_shards > 1) {
+                found_[(first + i) * plan_.num_shards + shard] = {
+                    {pool.keys.begin(), pool.keys.end()}, pool.above, scan.complete(i), false};
+            } else if (scan.complete(i)) {
+                sink(pool);
+            } else {
+                misguess(queries_[first + i]);
+                ++misguessed;
+            }
+        }
         // Where near rows come in clumps a sample of panels misleads: better not to guess at all.
-        if (misguessed * 16 > count) guesses_fail_.store(true);
+        if (misguessed * 16 > scan.size()) guesses_fail_.store(true);
     }
 
     // Scans are used again: their memory is large where pools are. One that a task fails in is
@@ -352,8 +371,9 @@ class Pass {
         rest_.misguessed.push_back(query);
     }
 
+    // With several shards, merge() does.
     void give_up(std::span<const std::uint32_t> queries) {
-        gave_up_.store(true);
+        if (plan_.num_shards > 1) return;
         const std::lock_guard lock(rest_mutex_);
         rest_.given_up.insert(rest_.given_up.end(), queries.begin(), queries.end());
     }
@@ -361,14 +381,19 @@ class Pass {
     void merge(const std::function<void(const Pool&)>& sink) {
         const std::size_t n = queries_.size();
         run_parallel(n, n, execution_.at(1), [&](std::size_t i, TaskContext&) {
+            const std::span<const Found> shards(&found_[i * plan_.num_shards], plan_.num_shards);
+            if (std::ranges::any_of(shards, &Found::given_up)) {
+                const std::lock_guard lock(rest_mutex_);
+                rest_.given_up.push_back(queries_[i]);
+                return;
+            }
+            if (!std::ranges::all_of(shards, &Found::complete)) {
+                misguess(queries_[i]);
+                return;
+            }
             std::vector<Key> keys;
             std::int64_t above = 0;
-            for (std::size_t shard = 0; shard < plan_.num_shards; ++shard) {
-                const Found& found = found_[i * plan_.num_shards + shard];
-                if (!found.complete) {
-                    misguess(queries_[i]);
-                    return;
-                }
+            for (const Found& found : shards) {
                 keys.insert(keys.end(), found.keys.begin(), found.keys.end());
                 above += found.above;
             }
@@ -388,7 +413,7 @@ class Pass {
     std::mutex idle_mutex_;
     std::vector<std::unique_ptr<Scan>> idle_;
     std::atomic<bool> guesses_fail_{false};
-    std::atomic<bool> gave_up_{false};
+    std::atomic<bool> gave_up_{false};  // a scan was stopped: all queries go on to the next form
     std::atomic<std::size_t> rescored_{0};
     std::mutex rest_mutex_;
     Rest rest_;

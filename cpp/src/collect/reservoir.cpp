@@ -25,13 +25,16 @@ std::size_t Reservoirs::capacity_for(std::size_t pool_size) noexcept {
 void Reservoirs::reset(QueryBlock& block, std::size_t pool_size, Guess guess) {
     block_ = &block;
     guess_ = guess;
-    num_rescored_ = 0;
     pool_size_ = pool_size;
     rank_ = pool_size;
+    allowance_ = std::numeric_limits<std::size_t>::max();
+    num_given_up_ = 0;
     capacity_ = capacity_for(pool_size);
     keys_.reserve(block.size() * capacity_);
     counts_.assign(block.size(), 0);
     exact_.assign(block.size(), 0);
+    rescored_.assign(block.size(), 0);
+    given_up_.assign(block.size(), false);
     above_.assign(block.size(), 0);
     guesses_.assign(block.size(), -std::numeric_limits<float>::infinity());
 }
@@ -40,7 +43,19 @@ void Reservoirs::tighten(std::size_t i, ExactScorer& scorer) {
     if (exact_[i] == 0) drop_screened(i);
     // Not worth another round for little room.
     const std::size_t spare = capacity_ - counts_[i];
-    if (spare < kernels::kPanelRows + (capacity_ - pool_size_) / 4) rescore(i, scorer);
+    if (spare >= kernels::kPanelRows + (capacity_ - pool_size_) / 4) return;
+    if (rescored_[i] + (counts_[i] - exact_[i]) > allowance_)
+        give_up(i);
+    else
+        rescore(i, scorer);
+}
+
+void Reservoirs::give_up(std::size_t i) {
+    counts_[i] = 0;
+    exact_[i] = 0;
+    given_up_[i] = true;
+    ++num_given_up_;
+    block_->retire(i);
 }
 
 std::optional<double> Reservoirs::certain_score(std::size_t i, double slack) {
@@ -77,15 +92,30 @@ void Reservoirs::drop_screened(std::size_t i) {
     counts_[i] = static_cast<std::uint32_t>(end - begin);
 }
 
-void Reservoirs::end_sample() {
-    for (std::size_t i = 0; i < counts_.size(); ++i)
+double Reservoirs::end_sample() {
+    std::size_t used = 0;
+    for (std::size_t i = 0; i < counts_.size(); ++i) {
+        if (given_up_[i]) {
+            used += allowance_;
+            continue;
+        }
         // Not after rescoring: then the threshold is as good as it gets.
         if (exact_[i] == 0) drop_screened(i);
+        const std::size_t rows = rescored_[i] + counts_[i] - exact_[i];
+        if (rows > allowance_) give_up(i);
+        used += std::min(rows, allowance_);
+    }
     rank_ = pool_size_;
+    return static_cast<double>(used) / static_cast<double>(counts_.size()) /
+           static_cast<double>(allowance_);
 }
 
-std::size_t Reservoirs::num_held() const noexcept {
-    return std::accumulate(counts_.begin(), counts_.end(), std::size_t{0});
+double Reservoirs::part_given_up() const noexcept {
+    return static_cast<double>(num_given_up_) / static_cast<double>(counts_.size());
+}
+
+std::size_t Reservoirs::num_rescored() const noexcept {
+    return std::accumulate(rescored_.begin(), rescored_.end(), std::size_t{0});
 }
 
 bool Reservoirs::complete(std::size_t i) const noexcept {
@@ -101,7 +131,7 @@ void Reservoirs::rescore(std::size_t i, ExactScorer& scorer) {
     Key* const begin = keys_.data() + i * capacity_;
     Key* end = begin + exact_[i];
     const std::size_t screened = counts_[i] - exact_[i];
-    num_rescored_ += screened;
+    rescored_[i] += static_cast<std::uint32_t>(screened);
     rows_.resize(screened);
     scores_.resize(screened);
     for (std::size_t j = 0; j < screened; ++j) rows_[j] = row_of(end[j]);

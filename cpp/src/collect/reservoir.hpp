@@ -11,6 +11,8 @@
 // A guessed threshold is higher: it follows a sample of the corpus first, and counts on errors
 // being far smaller than they could be. Whether it lost anything shows at the end, when the exact
 // k-th score is known.
+//
+// A query that would need too many rows scored exactly can be given up: it then takes no more rows.
 #pragma once
 
 #include <cstddef>
@@ -48,21 +50,29 @@ class Reservoirs {
     // Only when guessing. Between these two, thresholds follow the rank-th best row seen, a guess
     // at what the k-th best of all rows will need.
     void begin_sample(std::size_t rank) noexcept { rank_ = rank; }
-    void end_sample();
+    // The end gives up queries that hold more rows than allowed, and returns how much of all
+    // allowances will be used up if it goes on so; queries given up use up theirs.
+    double end_sample();
 
-    // The pool of query i, exact, best first; valid until the next reset.
+    // A query is given up rather than score more than `rows` rows exactly for it. No limit after a
+    // reset.
+    void set_allowance(std::size_t rows) noexcept { allowance_ = rows; }
+    [[nodiscard]] bool given_up(std::size_t i) const noexcept { return given_up_[i]; }
+    // How many of all queries.
+    [[nodiscard]] double part_given_up() const noexcept;
+
+    // The pool of query i, which was not given up: exact, best first; valid until the next reset.
     [[nodiscard]] std::span<const Key> finish(std::size_t i, ExactScorer& scorer);
     // After finish: false if a guessed threshold may have kept rows out of the pool.
     [[nodiscard]] bool complete(std::size_t i) const noexcept;
-    // Rows now held, over all queries.
-    [[nodiscard]] std::size_t num_held() const noexcept;
-    // Rows scored exactly since the last reset.
-    [[nodiscard]] std::size_t num_rescored() const noexcept { return num_rescored_; }
+    // Rows scored exactly since the last reset, over all queries.
+    [[nodiscard]] std::size_t num_rescored() const noexcept;
     // After finish: admissible rows above the ceiling, those found when rescoring included.
     [[nodiscard]] std::int64_t above(std::size_t i) const noexcept { return above_[i]; }
 
   private:
     void tighten(std::size_t i, ExactScorer& scorer);
+    void give_up(std::size_t i);
     void drop_screened(std::size_t i);
     // The rank_-th best screened score among the rows certain to be admissible, if screened scores
     // are off by `slack` at most; none if there are not as many.
@@ -72,12 +82,15 @@ class Reservoirs {
     QueryBlock* block_ = nullptr;
     std::size_t pool_size_ = 0;
     Guess guess_ = Guess::no;
-    std::size_t num_rescored_ = 0;
     std::size_t rank_ = 0;  // of the certain row that thresholds follow
+    std::size_t allowance_ = 0;
+    std::size_t num_given_up_ = 0;
     std::size_t capacity_ = 0;
-    AlignedBuffer<Key> keys_;            // size() x capacity: first exact, then screened keys
-    std::vector<std::uint32_t> counts_;  // keys held
-    std::vector<std::uint32_t> exact_;   // of which exact
+    AlignedBuffer<Key> keys_;              // size() x capacity: first exact, then screened keys
+    std::vector<std::uint32_t> counts_;    // keys held
+    std::vector<std::uint32_t> exact_;     // of which exact
+    std::vector<std::uint32_t> rescored_;  // rows scored exactly since the last reset
+    std::vector<bool> given_up_;
     std::vector<std::int64_t> above_;
     std::vector<float> guesses_;       // the highest guessed threshold, -infinity if none
     std::vector<std::uint32_t> rows_;  // scratch of rescore
