@@ -32,6 +32,8 @@ class QueryBlock {
         return static_cast<std::uint32_t>((size() + kernels::kTileQueries - 1) /
                                           kernels::kTileQueries);
     }
+    // Of the corpus.
+    [[nodiscard]] std::size_t num_rows() const noexcept { return search_.corpus.num_rows(); }
     [[nodiscard]] std::size_t query(std::size_t i) const noexcept { return queries_[i]; }
     [[nodiscard]] const ExactQuery& exact(std::size_t i) const noexcept { return exact_[i]; }
     [[nodiscard]] const ScreenScale& scale(std::size_t i) const noexcept { return scales_[i]; }

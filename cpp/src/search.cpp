@@ -24,7 +24,7 @@ using kernels::kTileQueries;
 
 // Query tiles stay in the L2 cache while a panel of the corpus, in L1, meets all of them.
 constexpr std::size_t kTileBytesPerBlock = std::size_t{400} << 10;
-constexpr std::size_t kReservoirBytesPerBlock = std::size_t{8} << 20;
+constexpr std::size_t kReservoirBytesPerBlock = std::size_t{32} << 20;
 constexpr std::size_t kMinTilesPerBlock = 8;
 constexpr std::size_t kMaxTilesPerBlock = 64;
 // With fewer queries per thread than this, reading the corpus costs more than the arithmetic:
@@ -146,17 +146,18 @@ class Scan {
             done = sampling;
         }
         const auto rest = [=](std::size_t panel) { return done == 0 || !sampled(panel, done); };
-        return scan_panels(panel_begin, panel_end, rest, context);
+        if (!scan_panels(panel_begin, panel_end, rest, context)) return false;
+        reservoirs_.finish(scorer_, context);
+        return true;
     }
 
     [[nodiscard]] std::size_t size() const noexcept { return block_.size(); }
     [[nodiscard]] bool given_up(std::size_t i) const noexcept { return reservoirs_.given_up(i); }
     // If query i was not given up.
-    [[nodiscard]] Pool finish(std::size_t i) {
-        const auto keys = reservoirs_.finish(i, scorer_);
-        return {block_.query(i), keys, reservoirs_.above(i)};
+    [[nodiscard]] Pool pool(std::size_t i) const noexcept {
+        return {block_.query(i), reservoirs_.pool(i), reservoirs_.above(i)};
     }
-    // After finish(i): false if the query must be scanned again, without a guess.
+    // False if query i must be scanned again, without a guess.
     [[nodiscard]] bool complete(std::size_t i) const noexcept { return reservoirs_.complete(i); }
 
     [[nodiscard]] std::size_t num_rescored() const noexcept { return reservoirs_.num_rescored(); }
@@ -336,7 +337,7 @@ class Pass {
                 give_up(queries_.subspan(first + i, 1));
                 continue;
             }
-            const Pool pool = scan.finish(i);
+            const Pool pool = scan.pool(i);
             if (plan_.num_shards > 1) {
                 found_[(first + i) * plan_.num_shards + shard] = {
                     {pool.keys.begin(), pool.keys.end()}, pool.above, scan.complete(i), false};

@@ -6,6 +6,8 @@
 #include <limits>
 #include <numeric>
 
+#include "collect/sort.hpp"
+
 namespace nearmiss {
 namespace {
 
@@ -14,6 +16,8 @@ constexpr std::size_t kLeastRoom = 32;
 // Real errors are about error / sqrt(d): with no slack at all a quarter of the guesses fail, with
 // this much hardly any.
 constexpr double kGuessedSlack = 0.125;
+// Of a query, in one step of the final rescoring.
+constexpr std::size_t kRowsPerStep = 64;
 
 }  // namespace
 
@@ -33,6 +37,7 @@ void Reservoirs::reset(QueryBlock& block, std::size_t pool_size, Guess guess) {
     keys_.reserve(block.size() * capacity_);
     counts_.assign(block.size(), 0);
     exact_.assign(block.size(), 0);
+    scored_.assign(block.size(), 0);
     rescored_.assign(block.size(), 0);
     given_up_.assign(block.size(), false);
     above_.assign(block.size(), 0);
@@ -127,20 +132,32 @@ bool Reservoirs::complete(std::size_t i) const noexcept {
     return kth - scale.error >= static_cast<double>(guesses_[i]);
 }
 
-void Reservoirs::rescore(std::size_t i, ExactScorer& scorer) {
+void Reservoirs::sort_screened(std::size_t i) {
     Key* const begin = keys_.data() + i * capacity_;
-    Key* end = begin + exact_[i];
-    const std::size_t screened = counts_[i] - exact_[i];
-    rescored_[i] += static_cast<std::uint32_t>(screened);
-    rows_.resize(screened);
-    scores_.resize(screened);
-    for (std::size_t j = 0; j < screened; ++j) rows_[j] = row_of(end[j]);
-    std::sort(end, end + screened, [](Key a, Key b) { return row_of(a) < row_of(b); });
+    sort_by_row({begin + exact_[i], begin + counts_[i]}, sorting_);
+    scored_[i] = exact_[i];
+    rescored_[i] += counts_[i] - exact_[i];
+}
+
+void Reservoirs::score_rows_below(std::size_t end, std::size_t i, ExactScorer& scorer) {
+    Key* const keys = keys_.data() + i * capacity_;
+    rows_.clear();
+    for (std::size_t j = scored_[i]; j < counts_[i] && row_of(keys[j]) < end; ++j)
+        rows_.push_back(row_of(keys[j]));
+    if (rows_.empty()) return;
+    scores_.resize(rows_.size());
     scorer.score(block_->exact(i), rows_, scores_.data());
+    for (std::size_t j = 0; j < rows_.size(); ++j)
+        keys[scored_[i]++] = make_key(scores_[j], rows_[j]);
+}
+
+void Reservoirs::keep_pool(std::size_t i) {
+    Key* const begin = keys_.data() + i * capacity_;
     const ScoreInterval& interval = block_->interval(i);
-    for (std::size_t j = 0; j < screened; ++j) {
-        if (static_cast<double>(scores_[j]) > interval.ceiling) ++above_[i];
-        if (interval.contains(scores_[j])) *end++ = make_key(scores_[j], rows_[j]);
+    Key* end = begin + exact_[i];
+    for (const Key key : std::span(end, begin + counts_[i])) {
+        if (static_cast<double>(score_of(key)) > interval.ceiling) ++above_[i];
+        if (interval.contains(score_of(key))) *end++ = key;
     }
     if (static_cast<std::size_t>(end - begin) >= pool_size_) {
         Key* const last = begin + (pool_size_ - 1);
@@ -153,12 +170,31 @@ void Reservoirs::rescore(std::size_t i, ExactScorer& scorer) {
     exact_[i] = counts_[i];
 }
 
-std::span<const Key> Reservoirs::finish(std::size_t i, ExactScorer& scorer) {
-    if (exact_[i] == 0) drop_screened(i);
-    rescore(i, scorer);
-    Key* const begin = keys_.data() + i * capacity_;
-    std::sort(begin, begin + counts_[i], std::greater<>());
-    return {begin, counts_[i]};
+void Reservoirs::rescore(std::size_t i, ExactScorer& scorer) {
+    sort_screened(i);
+    score_rows_below(block_->num_rows(), i, scorer);
+    keep_pool(i);
+}
+
+void Reservoirs::finish(ExactScorer& scorer, TaskContext& context) {
+    std::size_t rows_left = 0;
+    for (std::size_t i = 0; i < counts_.size(); ++i) {
+        if (exact_[i] == 0) drop_screened(i);
+        sort_screened(i);
+        rows_left += counts_[i] - exact_[i];
+    }
+    // All queries meet a part of the corpus while it is in the cache.
+    const std::size_t num_rows = block_->num_rows();
+    const std::size_t per_query = rows_left / counts_.size();
+    const std::size_t step = num_rows / (1 + per_query / kRowsPerStep) + 1;
+    for (std::size_t begin = 0; begin < num_rows; begin += step) {
+        for (std::size_t i = 0; i < counts_.size(); ++i) score_rows_below(begin + step, i, scorer);
+        context.checkpoint();
+    }
+    for (std::size_t i = 0; i < counts_.size(); ++i) {
+        keep_pool(i);
+        sort_best_first({keys_.data() + i * capacity_, counts_[i]}, sorting_);
+    }
 }
 
 }  // namespace nearmiss

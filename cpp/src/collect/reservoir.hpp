@@ -24,6 +24,7 @@
 #include "aligned_buffer.hpp"
 #include "collect/keys.hpp"
 #include "exact_scores.hpp"
+#include "parallel.hpp"
 #include "query_block.hpp"
 
 namespace nearmiss {
@@ -61,8 +62,13 @@ class Reservoirs {
     // How many of all queries.
     [[nodiscard]] double part_given_up() const noexcept;
 
-    // The pool of query i, which was not given up: exact, best first; valid until the next reset.
-    [[nodiscard]] std::span<const Key> finish(std::size_t i, ExactScorer& scorer);
+    // Scores everything exactly; nothing may be added afterwards.
+    void finish(ExactScorer& scorer, TaskContext& context);
+    // After finish: the pool of query i, which was not given up, best first; valid until the next
+    // reset.
+    [[nodiscard]] std::span<const Key> pool(std::size_t i) const noexcept {
+        return {keys_.data() + i * capacity_, counts_[i]};
+    }
     // After finish: false if a guessed threshold may have kept rows out of the pool.
     [[nodiscard]] bool complete(std::size_t i) const noexcept;
     // Rows scored exactly since the last reset, over all queries.
@@ -78,6 +84,10 @@ class Reservoirs {
     // are off by `slack` at most; none if there are not as many.
     [[nodiscard]] std::optional<double> certain_score(std::size_t i, double slack);
     void rescore(std::size_t i, ExactScorer& scorer);
+    // Rescoring in steps: sort, score the rows below `end`, drop what is not of the pool.
+    void sort_screened(std::size_t i);
+    void score_rows_below(std::size_t end, std::size_t i, ExactScorer& scorer);
+    void keep_pool(std::size_t i);
 
     QueryBlock* block_ = nullptr;
     std::size_t pool_size_ = 0;
@@ -89,12 +99,14 @@ class Reservoirs {
     AlignedBuffer<Key> keys_;              // size() x capacity: first exact, then screened keys
     std::vector<std::uint32_t> counts_;    // keys held
     std::vector<std::uint32_t> exact_;     // of which exact
+    std::vector<std::uint32_t> scored_;    // of which scored exactly, in steps of rescoring
     std::vector<std::uint32_t> rescored_;  // rows scored exactly since the last reset
     std::vector<bool> given_up_;
     std::vector<std::int64_t> above_;
     std::vector<float> guesses_;       // the highest guessed threshold, -infinity if none
-    std::vector<std::uint32_t> rows_;  // scratch of rescore
+    std::vector<std::uint32_t> rows_;  // scratch of rescoring
     std::vector<float> scores_;
+    std::vector<Key> sorting_;
 };
 
 }  // namespace nearmiss
