@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <numeric>
+#include <optional>
 #include <vector>
 
 #include "collect/reservoir.hpp"
@@ -128,6 +129,7 @@ class Scan {
              Guess guess,
              TaskContext& context) {
         block_.prepare(queries);
+        tiles_.reset();
         hits_.resize(block_.num_tiles());
         reservoirs_.reset(block_, search_.pool_size, guess);
         const std::size_t rows = (panel_end - panel_begin) * kPanelRows;
@@ -192,10 +194,15 @@ class Scan {
         const PackedCorpus& corpus = search_.corpus;
         const std::size_t first = panel * kPanelRows;
         const std::size_t last = std::min(first + kPanelRows, corpus.num_rows()) - 1;
-        const auto ranges = block_.tiles_for_groups(corpus.groups[corpus.row_at(first)],
-                                                    corpus.groups[corpus.row_at(last)],
-                                                    search_.rules->limits->within_groups);
-        for (std::size_t i = 0; i < ranges.count; ++i) screen(panel, ranges.at[i]);
+        const std::int64_t lowest = corpus.groups[corpus.row_at(first)];
+        const std::int64_t highest = corpus.groups[corpus.row_at(last)];
+        // Most panels are of the same group as the one before.
+        if (!tiles_ || lowest != lowest_group_ || highest != highest_group_) {
+            tiles_ = block_.tiles_for_groups(lowest, highest, search_.rules->limits->within_groups);
+            lowest_group_ = lowest;
+            highest_group_ = highest;
+        }
+        for (std::size_t i = 0; i < tiles_->count; ++i) screen(panel, tiles_->at[i]);
     }
 
     void screen(std::size_t panel, TileRange tiles) {
@@ -247,6 +254,10 @@ class Scan {
     QueryBlock block_;
     Reservoirs reservoirs_;
     std::vector<kernels::TileHit> hits_;
+    // Of the last panel, if rows and queries are in the order of their groups.
+    std::optional<QueryBlock::TileRanges> tiles_;
+    std::int64_t lowest_group_ = 0;
+    std::int64_t highest_group_ = 0;
 };
 
 // One scan of the corpus for some of the queries, in tasks.

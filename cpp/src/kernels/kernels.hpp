@@ -31,7 +31,7 @@ struct ScreenTask {
     std::size_t early_depth;  // 1 to depth
     const float* early;       // one per query of the block
     const float* lower;       // the same
-    const float* upper;       // the same, or null: no ceiling, and `above` stays zero
+    const float* upper;       // the same, none below `lower`; or null: no ceiling, `above` is zero
 };
 
 // ---- int8 codes --------------------------------------------------------------------------------
@@ -69,7 +69,7 @@ struct CodeScreenTask {
     std::uint32_t tile_begin;
     std::uint32_t tile_end;  // > tile_begin
     const float* lower;      // one per query of the block
-    const float* upper;      // the same, or null: no ceiling, and `above` stays zero
+    const float* upper;      // the same, none below `lower`; or null: no ceiling, `above` is zero
 };
 
 // Centres and rotates kPanelRows vectors, lane-major: element i of lane r at

@@ -82,8 +82,10 @@ Thresholds thresholds_among(const std::vector<TileHit>& all, std::uint32_t tile_
     for (const TileHit& hit : all) {
         if (hit.tile % 5 == 1) continue;
         for (std::size_t q = 0; q < kTileQueries; ++q) {
-            at.lower[hit.tile * kTileQueries + q] = hit.scores[q][(5 * q + hit.tile) % kPanelRows];
-            at.upper[hit.tile * kTileQueries + q] = hit.scores[q][(3 * q + 1) % kPanelRows];
+            const float one = hit.scores[q][(5 * q + hit.tile) % kPanelRows];
+            const float other = hit.scores[q][(3 * q + 1) % kPanelRows];
+            at.lower[hit.tile * kTileQueries + q] = std::min(one, other);
+            at.upper[hit.tile * kTileQueries + q] = std::max(one, other);
         }
     }
     return at;

@@ -114,15 +114,11 @@ NEARMISS_ALWAYS_INLINE inline std::uint32_t accumulate(Accumulators (&sums)[kTil
     return alive;
 }
 
-template <bool kCeiling>
-NEARMISS_ALWAYS_INLINE inline bool worth_a_look(const Accumulators& sums,
-                                                const float* lower,
-                                                const float* upper) {
+// What is above a ceiling is above the lower threshold too.
+NEARMISS_ALWAYS_INLINE inline bool worth_a_look(const Accumulators& sums, const float* lower) {
     Mask any = less_equal(broadcast_f32(lower), sums.at[0][0]);
     for_each_accumulator([&](auto q, auto v) NEARMISS_ALWAYS_INLINE {
         any = any | less_equal(broadcast_f32(lower + q), sums.at[q][v]);
-        // Also where the ceiling is below the floor: rows above it are counted.
-        if constexpr (kCeiling) any = any | less_than(broadcast_f32(upper + q), sums.at[q][v]);
     });
     return to_bits(any) != 0;
 }
@@ -167,7 +163,7 @@ NEARMISS_ALWAYS_INLINE inline void screen_some(const ScreenTask& task,
         const auto tile = static_cast<std::uint32_t>(t + i);
         const float* lower = task.lower + tile * kTileQueries;
         const float* upper = kCeiling ? task.upper + tile * kTileQueries : nullptr;
-        if (!worth_a_look<kCeiling>(sums[i], lower, upper)) return;
+        if (!worth_a_look(sums[i], lower)) return;
         TileHit& hit = hits[num_hits++];
         hit.tile = tile;
         describe<kCeiling>(sums[i], lower, upper, hit);

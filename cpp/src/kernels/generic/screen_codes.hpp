@@ -165,7 +165,7 @@ NEARMISS_ALWAYS_INLINE inline void screen_some_codes(const CodeScreenTask& task,
         });
         const float* lower = task.lower + tile * kTileQueries;
         const float* upper = kCeiling ? task.upper + tile * kTileQueries : nullptr;
-        if (!worth_a_look<kCeiling>(scores, lower, upper)) return;
+        if (!worth_a_look(scores, lower)) return;
         TileHit& hit = hits[num_hits++];
         hit.tile = tile;
         describe<kCeiling>(scores, lower, upper, hit);
