@@ -94,6 +94,7 @@ Admission::Admission(const AdmissionRules& rules, std::size_t query)
     if (!limits.self_rows.empty() && limits.self_rows[query] >= 0)
         listed_.push_back(static_cast<std::uint32_t>(limits.self_rows[query]));
     sort_unique(listed_);
+    for (const std::uint32_t row : listed_) listed_digest_ |= digest(row);
     if (rules.use_groups()) group_ = limits.query_groups[query];
 }
 
@@ -130,7 +131,7 @@ bool Admission::count_row(std::uint32_t row, CauseCounts& counts) const {
         !positive && duplicate(row),
         contains(limits.exclude.list(query_)),
         !limits.self_rows.empty() && limits.self_rows[query_] == std::int64_t{row},
-        wrong_group(row),
+        rules_->use_groups() && wrong_group(rules_->corpus_groups[row]),
     };
     bool any = false;
     for (std::size_t i = 0; i < std::size(causes); ++i) {

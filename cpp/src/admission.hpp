@@ -50,8 +50,18 @@ class Admission {
 
     // Whether a limit other than those on scores and ranks rules the row out.
     [[nodiscard]] bool ruled_out(std::uint32_t row) const noexcept {
-        return std::binary_search(listed_.begin(), listed_.end(), row) || duplicate(row) ||
-               wrong_group(row);
+        return named(row) || (rules_->use_groups() && wrong_group(rules_->corpus_groups[row]));
+    }
+    // Whether the row is one of listed() or a duplicate of a positive.
+    [[nodiscard]] bool named(std::uint32_t row) const noexcept {
+        return ((listed_digest_ & digest(row)) != 0 &&
+                std::binary_search(listed_.begin(), listed_.end(), row)) ||
+               duplicate(row);
+    }
+    // Whether rows of this group are ruled out. Only where groups are used.
+    [[nodiscard]] bool wrong_group(std::int64_t group) const noexcept {
+        const bool same = group_ >= 0 && group == group_;
+        return same != rules_->limits->within_groups;
     }
 
     // The rows named by positives, exclude and self_rows, ascending and unique.
@@ -71,16 +81,16 @@ class Admission {
                                   positive_classes_.end(),
                                   rules_->duplicates->class_of_row[row]);
     }
-    [[nodiscard]] bool wrong_group(std::uint32_t row) const noexcept {
-        if (!rules_->use_groups()) return false;
-        const bool same = group_ >= 0 && rules_->corpus_groups[row] == group_;
-        return same != rules_->limits->within_groups;
+    // One of 64 bits.
+    [[nodiscard]] static std::uint64_t digest(std::uint32_t row) noexcept {
+        return std::uint64_t{1} << (row * 0x9E3779B1u >> 26);
     }
 
     const AdmissionRules* rules_;
     std::size_t query_;
     std::int64_t group_ = -1;
     std::vector<std::uint32_t> listed_;
+    std::uint64_t listed_digest_ = 0;              // of all of them: most rows are told at a glance
     std::vector<std::uint32_t> positive_classes_;  // ascending; only classes of several rows
 };
 

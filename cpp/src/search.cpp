@@ -220,31 +220,34 @@ class Scan {
             if (i >= block_.size()) return;
             const auto passed = static_cast<std::uint16_t>(hit.passed[t] & used);
             const auto above = static_cast<std::uint16_t>(hit.above[t] & used);
-            if (above != 0) count_above(i, first, above);
-            if (passed != 0) add(i, first, passed, hit.scores[t]);
+            if (above != 0) reservoirs_.count_above(i, std::popcount(admissible(i, first, above)));
+            if (passed != 0) add(i, first, admissible(i, first, passed), hit.scores[t]);
         }
     }
 
     void add(std::size_t i, std::size_t first, std::uint16_t lanes, const float* scores) {
         reservoirs_.make_room(i, scorer_);
-        const Admission* admission = block_.admission(i);
         for (std::uint32_t rest = lanes; rest != 0; rest &= rest - 1) {
             const auto lane = static_cast<std::size_t>(std::countr_zero(rest));
-            const std::uint32_t row = search_.corpus.row_at(first + lane);
-            if (admission == nullptr || !admission->ruled_out(row))
-                reservoirs_.add(i, scores[lane], row);
+            reservoirs_.add(i, scores[lane], search_.corpus.row_at(first + lane));
         }
     }
 
-    void count_above(std::size_t i, std::size_t first, std::uint16_t lanes) {
+    // Those of the lanes whose rows no limit but those on scores rules out for query i.
+    [[nodiscard]] std::uint16_t admissible(std::size_t i,
+                                           std::size_t first,
+                                           std::uint16_t lanes) const {
         const Admission* admission = block_.admission(i);
-        std::int64_t count = 0;
+        if (admission == nullptr) return lanes;
+        const bool one_group = by_group_ && lowest_group_ == highest_group_;
+        if (one_group && admission->wrong_group(lowest_group_)) return 0;
         for (std::uint32_t rest = lanes; rest != 0; rest &= rest - 1) {
             const auto lane = static_cast<std::size_t>(std::countr_zero(rest));
             const std::uint32_t row = search_.corpus.row_at(first + lane);
-            count += admission == nullptr || !admission->ruled_out(row);
+            const bool out = one_group ? admission->named(row) : admission->ruled_out(row);
+            if (out) lanes = static_cast<std::uint16_t>(lanes & ~(1u << lane));
         }
-        reservoirs_.count_above(i, count);
+        return lanes;
     }
 
     const Search& search_;
@@ -254,7 +257,7 @@ class Scan {
     QueryBlock block_;
     Reservoirs reservoirs_;
     std::vector<kernels::TileHit> hits_;
-    // Of the last panel, if rows and queries are in the order of their groups.
+    // Of the panel at hand, if rows and queries are in the order of their groups.
     std::optional<QueryBlock::TileRanges> tiles_;
     std::int64_t lowest_group_ = 0;
     std::int64_t highest_group_ = 0;
