@@ -69,7 +69,7 @@ PivotalOrder parse_order(const std::string& name) {
     throw InvalidArgument("order: expected 'given' or 'random', got '" + name + "'");
 }
 
-Array<std::int64_t> to_numpy(TableView table, PivotalSample&& sample) {
+Array<std::int64_t> sample_to_numpy(TableView table, PivotalSample&& sample) {
     return to_numpy(std::move(sample.columns),
                     {static_cast<py::ssize_t>(table.rows), static_cast<py::ssize_t>(sample.width)});
 }
@@ -83,9 +83,9 @@ Array<std::int64_t> bound_pivotal(const Array<double>& inclusion,
     const TableView table = table_view(inclusion);
     const PivotalOrder parsed = parse_order(order);
     const DrawKeys keys{seed, epoch, span_of(query_ids)};
-    return to_numpy(table, without_gil(num_threads, [&](const Execution& execution) {
-                        return pivotal(table, parsed, keys, execution);
-                    }));
+    return sample_to_numpy(table, without_gil(num_threads, [&](const Execution& execution) {
+                               return pivotal(table, parsed, keys, execution);
+                           }));
 }
 
 Array<std::int64_t> bound_local_pivotal(const Array<double>& inclusion,
@@ -99,9 +99,10 @@ Array<std::int64_t> bound_local_pivotal(const Array<double>& inclusion,
     const TableView table = table_view(inclusion);
     const MatrixView matrix = matrix_view(vectors, element_type);
     const DrawKeys keys{seed, epoch, span_of(query_ids)};
-    return to_numpy(table, without_gil(num_threads, [&](const Execution& execution) {
-                        return local_pivotal(table, matrix, span_of(candidates), keys, execution);
-                    }));
+    return sample_to_numpy(table, without_gil(num_threads, [&](const Execution& execution) {
+                               return local_pivotal(
+                                   table, matrix, span_of(candidates), keys, execution);
+                           }));
 }
 
 }  // namespace

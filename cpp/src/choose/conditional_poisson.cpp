@@ -24,6 +24,9 @@ double sum_of_chances(std::span<const double> log_weights, double shift) {
     return sum;
 }
 
+// In the middle of a wider gap between log-weights every chance is 0 or 1 in float64.
+constexpr double kWidestGap = 2000.0;
+
 // A number whose addition to all log-weights makes the chances add up to about `size`, which is
 // neither 0 nor all of them, where these are relative to the size-th largest.
 double centring_shift(std::span<const double> log_weights, std::size_t size, double next_largest) {
@@ -32,7 +35,7 @@ double centring_shift(std::span<const double> log_weights, std::size_t size, dou
     // Beyond log(n) above the size-th largest of n, and below the next one, are the wrong sides.
     const double slack = portable::log(static_cast<double>(log_weights.size())) + 1.0;
     double low = -slack;
-    double high = slack - next_largest;
+    double high = std::min(slack - next_largest, kWidestGap);
     for (;;) {
         const double excess = sum_of_chances(log_weights, shift) - wanted;
         if (excess < kOffCentre && excess > -kOffCentre) return shift;
@@ -174,33 +177,37 @@ namespace {
 
 constexpr int kMostSweeps = 1000;
 constexpr double kConverged = 1e-13;
-constexpr double kGoodEnough = 1e-9;  // where rounding keeps the rounds from getting closer
+constexpr double kGoodEnough = 1e-9;   // where rounding keeps the sweeps from getting closer
+constexpr double kNearCertain = 1e-5;  // closer to 0 or 1, kGoodEnough times this is good enough
 
 }  // namespace
 
 // Gives one item after the other the weight with which its own inclusion probability is right,
 // everything else being as it is. Each step maximises the concave sum(wanted_i log w_i) - log Z in
 // one coordinate (Z: the sum over all sets of the right size), whose maximum is the solution (Chen,
-// Dempster & Liu 1994), so the steps converge. Returns how far off the items were, relatively.
-double ConditionalPoissonDesign::sweep(std::span<const double> wanted) {
+// Dempster & Liu 1994), so the steps converge.
+ConditionalPoissonDesign::Distance ConditionalPoissonDesign::sweep(std::span<const double> wanted) {
     std::vector<double> heads(size_ + 1, 0.0);
     heads[0] = 1.0;
-    double furthest = 0.0;
+    Distance distance;
     for (std::size_t i = 0; i < columns_.size(); ++i) {
         const Others rest = others(i, heads);
         const double with = chances_[i] * rest.one_short;
         const double without = complements_[i] * rest.enough;
-        if (!(with + without > 0.0)) return kInfinity;
+        if (!(with + without > 0.0)) return {kInfinity, kInfinity};
         const double unwanted = 1.0 - wanted[i];
         const double off = std::abs(wanted[i] * without - unwanted * with) / (with + without);
-        furthest = std::max(furthest, off / std::min(wanted[i], unwanted));
+        const double scale = std::min(wanted[i], unwanted);
+        distance.relative = std::max(distance.relative, off / scale);
+        distance.acceptable = std::max(distance.acceptable, off / (scale + kNearCertain));
         log_weights_[i] =
             portable::log(wanted[i] * rest.enough) - portable::log(unwanted * rest.one_short);
+        if (!std::isfinite(log_weights_[i])) return {kInfinity, kInfinity};
         chances_[i] = 1.0 / (1.0 + portable::exp(-log_weights_[i]));
         complements_[i] = 1.0 / (1.0 + portable::exp(log_weights_[i]));
         extend(i, heads);
     }
-    return furthest;
+    return distance;
 }
 
 bool ConditionalPoissonDesign::solve(std::span<const double> inclusion,
@@ -219,20 +226,22 @@ bool ConditionalPoissonDesign::solve(std::span<const double> inclusion,
         log_weights_.push_back(portable::log(inclusion[j]) - portable::log(1.0 - inclusion[j]));
     }
     if (columns_.empty()) return true;
+    if (size_ == 0 || size_ >= columns_.size()) return false;
 
-    double furthest = kInfinity;
-    for (int i = 0; i < kMostSweeps && furthest > kConverged; ++i) {
+    Distance distance{kInfinity, kInfinity};
+    for (int i = 0; i < kMostSweeps && distance.relative > kConverged; ++i) {
         centre();
         build();
-        const double before = furthest;
-        furthest = sweep(wanted);
-        if (before <= kGoodEnough && furthest > 0.5 * before) break;
+        const double before = distance.relative;
+        distance = sweep(wanted);
+        if (distance.relative == kInfinity) return false;
+        if (distance.acceptable <= kGoodEnough && distance.relative > 0.5 * before) break;
     }
     double mean = 0.0;
     for (const double x : log_weights_) mean += x / static_cast<double>(columns_.size());
     for (std::size_t i = 0; i < columns_.size(); ++i)
         log_weights[columns_[i]] = log_weights_[i] - mean;
-    return furthest <= kGoodEnough;
+    return distance.acceptable <= kGoodEnough;
 }
 
 // ---- over rows ---------------------------------------------------------------------------------
@@ -318,9 +327,25 @@ std::size_t whole_sum(std::span<const double> inclusion, std::size_t row) {
     return static_cast<std::size_t>(whole);
 }
 
+// Nearer to 1 than this, float64 hardly tells how near.
+constexpr double kAlmostOne = 1.0 - 0x1p-50;
+
 // Makes probabilities add up to `size` as nearly as rounding allows, multiplying odds by a common
-// factor: only such probabilities can be had.
+// factor: only such probabilities can be had. What is almost 1 becomes 1.
 void make_whole(std::span<double> inclusion, std::size_t size) {
+    std::size_t certain = 0;
+    std::size_t possible = 0;
+    for (double& p : inclusion) {
+        if (p > kAlmostOne) p = 1.0;
+        certain += p == 1.0 ? 1 : 0;
+        possible += p > 0.0 ? 1 : 0;
+    }
+    if (size <= certain || size >= possible) {
+        // All others add up to nearly nothing, or nearly their number.
+        for (double& p : inclusion)
+            if (p != 1.0) p = size >= possible && p > 0.0 ? 1.0 : 0.0;
+        return;
+    }
     constexpr int kMostSteps = 60;
     constexpr double kSmallest = 0x1p-50;
     for (int step = 0; step < kMostSteps; ++step) {
@@ -348,6 +373,7 @@ std::vector<double> conditional_poisson_weights(TableView inclusion, const Execu
     std::vector<std::size_t> sizes(inclusion.rows);
     for (std::size_t i = 0; i < inclusion.rows; ++i) sizes[i] = whole_sum(inclusion.row(i), i);
     std::vector<double> log_weights(inclusion.rows * inclusion.cols);
+    std::vector<char> solved(inclusion.rows);
     for_row_blocks(
         inclusion.rows, execution, [&](std::size_t first, std::size_t last, TaskContext& context) {
             ConditionalPoissonDesign design;
@@ -357,12 +383,14 @@ std::vector<double> conditional_poisson_weights(TableView inclusion, const Execu
                 wanted.assign(row.begin(), row.end());
                 make_whole(wanted, sizes[i]);
                 double* out = log_weights.data() + i * inclusion.cols;
-                if (!design.solve(wanted, sizes[i], {out, inclusion.cols}))
-                    throw InvalidArgument("inclusion: row " + std::to_string(i) +
-                                          " is too close to 0 and 1 for weights to be found");
+                solved[i] = design.solve(wanted, sizes[i], {out, inclusion.cols}) ? 1 : 0;
                 context.checkpoint(1);
             }
         });
+    for (std::size_t i = 0; i < inclusion.rows; ++i)
+        if (solved[i] == 0)
+            throw InvalidArgument("inclusion: row " + std::to_string(i) +
+                                  " is too close to 0 and 1 for weights to be found");
     return log_weights;
 }
 

@@ -44,9 +44,15 @@ class ConditionalPoissonDesign {
         double enough;     // that size of them are
     };
 
+    // How far the worst item is from its inclusion probability p.
+    struct Distance {
+        double relative = 0.0;    // to min(p, 1 - p)
+        double acceptable = 0.0;  // the same, but less where p is within rounding of 0 or 1
+    };
+
     void centre();
     void build();
-    double sweep(std::span<const double> wanted);
+    Distance sweep(std::span<const double> wanted);
     [[nodiscard]] const double* tail(std::size_t i) const noexcept {
         return tails_.data() + i * (size_ + 1);
     }

@@ -38,8 +38,8 @@ class RowTruncation {
     }
 
   private:
-    // Finds the items of the row, their weights and logarithms relative to the greatest. Weights
-    // as given are divided by a power of two only, so that what is equal stays so.
+    // Finds the items of the row and their weights, of which the greatest is about 1. Weights as
+    // given are divided by a power of two only, so that what is equal stays so.
     void read(std::span<const double> values) {
         values_ = values;
         order_.clear();
@@ -55,6 +55,7 @@ class RowTruncation {
         for (const std::uint32_t j : order_)
             weights_[j] = given_weights_ ? std::ldexp(values[j], -exponent)
                                          : portable::exp(values[j] - greatest_);
+        unit_ = given_weights_ ? std::ldexp(greatest_, -exponent) : 1.0;
     }
 
     void select() {
@@ -81,7 +82,7 @@ class RowTruncation {
 
     void keep_near_greatest() {
         for (const std::uint32_t j : order_)
-            kept_[j] = given_weights_ ? values_[j] >= rule_.limit * greatest_
+            kept_[j] = given_weights_ ? weights_[j] >= rule_.limit * unit_
                                       : values_[j] - greatest_ >= log_limit_;
     }
 
@@ -109,17 +110,20 @@ class RowTruncation {
         return sum;
     }
 
-    // As a weight. The entropy is log T - sum (w log w) / T.
+    // As a weight. With v the weights relative to the greatest, of sum V, the entropy is
+    // log V - sum (v log v) / V, and p >= limit means v >= limit V. Equal weights have v = 1 and
+    // logarithms of 0, exactly, so that none is cut.
     [[nodiscard]] double eta_limit() const {
-        const double sum = sum_of_weights();
+        double sum = 0.0;
         double sum_of_logs = 0.0;
         for (const std::uint32_t j : order_) {
-            const double log_weight =
-                given_weights_ ? portable::log(weights_[j]) : values_[j] - greatest_;
-            if (weights_[j] > 0.0) sum_of_logs += weights_[j] * log_weight;
+            const double v = weights_[j] / unit_;
+            sum += v;
+            if (v > 0.0)
+                sum_of_logs += v * (given_weights_ ? portable::log(v) : values_[j] - greatest_);
         }
         const double by_entropy = std::sqrt(rule_.limit) * portable::exp(sum_of_logs / sum);
-        return std::min(rule_.limit * sum, by_entropy);
+        return std::min(rule_.limit * sum, by_entropy) * unit_;
     }
 
     void sort_likeliest_first() {
@@ -132,7 +136,8 @@ class RowTruncation {
     double log_limit_;
     bool given_weights_;
     std::span<const double> values_;
-    double greatest_ = 0.0;
+    double greatest_ = 0.0;             // of values_
+    double unit_ = 1.0;                 // of weights_
     std::vector<std::uint32_t> order_;  // the columns of items
     std::vector<double> weights_;
     std::vector<char> kept_;
