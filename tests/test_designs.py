@@ -9,7 +9,7 @@ up to six items. Samples of ten fixed seeds must follow them, each tested at a t
 import math
 from fractions import Fraction
 from functools import lru_cache
-from itertools import combinations, permutations
+from itertools import combinations, count, permutations
 
 import nearmiss as nm
 import numpy as np
@@ -17,6 +17,7 @@ import pytest
 from compare import assert_law, assert_same_bits, rejects
 from hypothesis import given
 from hypothesis import strategies as st
+from nearmiss import _core
 from nearmiss.designs import (
     conditional_poisson,
     conditional_poisson_inclusion,
@@ -610,6 +611,70 @@ def test_seed_epoch_and_ids_each_change_the_draw(sample):
         assert (sample(rows, **change) != base).any(axis=1).mean() > 0.5
     same = np.zeros(70, int)
     assert_same_bits(sample(same, query_ids=same), np.tile(sample(same[:1]), (70, 1)))
+
+
+def draws_of(stream, query_id, seed, epoch):
+    """Return bits(counter) of a query: stream numbers are part of `rng_scheme` 1."""
+    one = np.ones(1, np.int64)
+
+    def bits(counter):
+        return int(_core.random_bits(seed, stream, epoch, one * query_id, one * counter)[0])
+
+    return bits
+
+
+def bounded(bits):
+    """Return below(bound), uniform by multiplication with rejection (Lemire 2019)."""
+    counter = count()
+
+    def below(bound):
+        while True:
+            product = bits(next(counter)) * bound
+            if product % 2**64 >= 2**64 % bound:
+                return product >> 64
+
+    return below
+
+
+def test_the_layout_of_conditional_poisson_draws():
+    """Column after column, by the draw whose counter is the column."""
+    weights = [3, 1, 4, 1, 5, 9]
+    found = conditional_poisson(np.log(repeated(weights, 30)), 3, seed=5, epoch=7)
+    for row in range(30):
+        bits = draws_of(32, row, seed=5, epoch=7)
+        drawn = []
+        for column in range(6):
+            tail = conditional_poisson_law(weights[column:], 3 - len(drawn))
+            chance = sum(p for key, p in tail.items() if key & 1)
+            if Fraction(bits(column) >> 11, 2**53) < chance:
+                drawn.append(column)
+        assert found.indices[row].tolist() == drawn
+
+
+def test_the_layout_of_pivotal_draws():
+    """In units of 2^-62, one bounded draw for each fight."""
+    one = 2**62
+    found = pivotal(np.tile([0.375, 0.5, 0.75, 0.25, 0.125], (30, 1)), 5, order="given", epoch=7)
+    for row in range(30):
+        below = bounded(draws_of(33, row, seed=5, epoch=7))
+        left, drawn = None, []
+        for column, eighths in enumerate([3, 4, 6, 2, 1]):
+            item = [column, eighths * (one // 8)]
+            if left is None:
+                left = item
+                continue
+            total = left[1] + item[1]
+            if total < one:
+                first = below(total) < left[1]
+                winner, left = (left, item) if first else (item, left)
+                left = [winner[0], total]
+            else:
+                first = below(2 * one - total) < one - item[1]
+                winner, other = (left, item) if first else (item, left)
+                drawn.append(winner[0])
+                left = [other[0], total - one] if total > one else None
+        assert left is None
+        assert found[row].tolist() == sorted(drawn)
 
 
 @every_sampler

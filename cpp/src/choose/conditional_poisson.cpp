@@ -132,7 +132,7 @@ double ConditionalPoissonDesign::log_probability(std::span<const std::int64_t> c
         const bool taken = drawn != columns.end() && *drawn == columns_[i];
         sum -= portable::softplus(taken ? -log_weights_[i] : log_weights_[i]);
     }
-    return sum - portable::log(tail(0)[size_]);
+    return std::min(0.0, sum - portable::log(tail(0)[size_]));
 }
 
 // heads[k] = P(k of the items before i).
@@ -212,7 +212,8 @@ ConditionalPoissonDesign::Distance ConditionalPoissonDesign::sweep(std::span<con
 
 bool ConditionalPoissonDesign::solve(std::span<const double> inclusion,
                                      std::size_t size,
-                                     std::span<double> log_weights) {
+                                     std::span<double> log_weights,
+                                     TaskContext& context) {
     columns_.clear();
     log_weights_.clear();
     std::vector<double> wanted;
@@ -232,6 +233,7 @@ bool ConditionalPoissonDesign::solve(std::span<const double> inclusion,
     for (int i = 0; i < kMostSweeps && distance.relative > kConverged; ++i) {
         centre();
         build();
+        context.checkpoint();
         const double before = distance.relative;
         distance = sweep(wanted);
         if (distance.relative == kInfinity) return false;
@@ -383,7 +385,7 @@ std::vector<double> conditional_poisson_weights(TableView inclusion, const Execu
                 wanted.assign(row.begin(), row.end());
                 make_whole(wanted, sizes[i]);
                 double* out = log_weights.data() + i * inclusion.cols;
-                solved[i] = design.solve(wanted, sizes[i], {out, inclusion.cols}) ? 1 : 0;
+                solved[i] = design.solve(wanted, sizes[i], {out, inclusion.cols}, context) ? 1 : 0;
                 context.checkpoint(1);
             }
         });

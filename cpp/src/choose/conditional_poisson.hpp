@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "nearmiss/random.hpp"
+#include "parallel.hpp"
 
 namespace nearmiss {
 
@@ -32,10 +33,11 @@ class ConditionalPoissonDesign {
     void inclusion(std::span<double> inclusion) const;
 
     // Looks for weights with these inclusion probabilities, of which `size` is the sum. Sets the
-    // log-weight of every column; false if there is no convergence.
+    // log-weight of every column; false if there is no convergence. Calls checkpoint().
     [[nodiscard]] bool solve(std::span<const double> inclusion,
                              std::size_t size,
-                             std::span<double> log_weights);
+                             std::span<double> log_weights,
+                             TaskContext& context);
 
   private:
     // The chances of all items in play but one.
