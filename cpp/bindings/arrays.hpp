@@ -53,6 +53,13 @@ inline MatrixView matrix_view(const py::array& array, const std::string& element
             type};
 }
 
+inline TableView table_view(const Array<double>& array) {
+    require(array.ndim() == 2, "table: wrong rank");
+    return {array.data(),
+            static_cast<std::size_t>(array.shape(0)),
+            static_cast<std::size_t>(array.shape(1))};
+}
+
 template <class T>
 std::span<const T> span_of(const Array<T>& array) {
     return {array.data(), static_cast<std::size_t>(array.size())};
@@ -76,6 +83,13 @@ py::array_t<T> to_numpy(std::vector<T>&& values, std::vector<py::ssize_t> shape)
     const py::capsule owner(owned.release(),
                             [](void* p) { delete static_cast<std::vector<T>*>(p); });
     return py::array_t<T>(std::move(shape), data, owner);
+}
+
+// One value per entry of a table.
+template <class T>
+py::array_t<T> to_numpy_like(TableView table, std::vector<T>&& values) {
+    return to_numpy(std::move(values),
+                    {static_cast<py::ssize_t>(table.rows), static_cast<py::ssize_t>(table.cols)});
 }
 
 // A read-only array over memory that `owner` keeps alive.

@@ -15,9 +15,11 @@ namespace nearmiss::bindings {
 
 void register_errors();
 void bind_corpus(pybind11::module_& module);
+void bind_designs(pybind11::module_& module);
 void bind_mine(pybind11::module_& module);
 void bind_random(pybind11::module_& module);
 void bind_runtime(pybind11::module_& module);
+void bind_row_cuts(pybind11::module_& module);
 
 // A Corpus together with the arrays it refers to.
 struct PyCorpus {

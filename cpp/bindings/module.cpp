@@ -11,4 +11,6 @@ PYBIND11_MODULE(_core, module) {
     bind_random(module);
     bind_corpus(module);
     bind_mine(module);
+    bind_designs(module);
+    bind_row_cuts(module);
 }

@@ -153,6 +153,52 @@ def random_bits(
 def sample_columns(
     counts: _Int64, num_columns: int, query_ids: _Int64, num_drawn: int, seed: int, epoch: int
 ) -> _Int64: ...  # (n, num_drawn) columns ascending, -1 padded
+def inclusion_probabilities(
+    weights: _Float64, sizes: _Int64, num_threads: int = 0
+) -> _Float64: ...  # (n, p)
+def conditional_poisson(
+    log_weights: _Float64,  # (n, p)
+    sizes: _Int64,  # (n,)
+    query_ids: _Int64,  # (n,)
+    seed: int,
+    epoch: int,
+    num_threads: int = 0,
+) -> tuple[_Int64, _Float64]: ...  # (n, max size) columns, -1 padded; (n,) log-probabilities
+def conditional_poisson_inclusion(
+    log_weights: _Float64, sizes: _Int64, num_threads: int = 0
+) -> _Float64: ...  # (n, p)
+def conditional_poisson_weights(inclusion: _Float64, num_threads: int = 0) -> _Float64: ...
+def pivotal(
+    inclusion: _Float64,  # (n, p)
+    order: str,  # "given" or "random"
+    query_ids: _Int64,
+    seed: int,
+    epoch: int,
+    num_threads: int = 0,
+) -> _Int64: ...  # (n, largest sample) columns, -1 padded
+def local_pivotal(
+    inclusion: _Float64,  # (n, p)
+    vectors: _Matrix,
+    element_type: str,
+    candidates: _Int64,  # (n, p) rows of vectors, -1 for none
+    query_ids: _Int64,
+    seed: int,
+    epoch: int,
+    num_threads: int = 0,
+) -> _Int64: ...  # as pivotal
+def truncate(
+    values: _Float64,  # (n, p) log-weights, or weights
+    weights: bool,
+    rule: str,  # "min_p", "top_p", "epsilon" or "eta"
+    limit: float,
+    min_keep: int,
+    num_threads: int = 0,
+) -> _Float64: ...  # (n, p) log-weights
+def mean_plus_sd(scores: _Float64, factor: float, ddof: int, num_threads: int = 0) -> _Float64: ...
+def quantile(scores: _Float64, q: float, method: str, num_threads: int = 0) -> _Float64: ...
+def whisker(
+    scores: _Float64, factor: float, side: str, method: str, num_threads: int = 0
+) -> _Float64: ...
 def simd_targets() -> list[str]: ...
 def simd_target() -> str: ...
 def set_simd_target(name: str) -> None: ...

@@ -17,6 +17,10 @@ enum class Stream : std::uint32_t {
     pool_noise = 1,     // counter: corpus row
     uniform_rows = 2,   // counter: draw number
     table_columns = 3,  // counter: draw number
+    // 32 and on: designs of fixed size
+    conditional_poisson = 32,  // counter: column
+    pivotal = 33,              // counter: draw number
+    local_pivotal = 34,        // counter: draw number
 };
 
 using PhiloxBlock = std::array<std::uint32_t, 4>;
@@ -32,6 +36,11 @@ class RandomStream {
 
     // 64 uniform bits.
     [[nodiscard]] std::uint64_t bits(std::uint64_t query_id, std::uint64_t counter) const noexcept;
+
+    // Uniform on the multiples of 2^-53 in [0, 1).
+    [[nodiscard]] double unit(std::uint64_t query_id, std::uint64_t counter) const noexcept {
+        return static_cast<double>(bits(query_id, counter) >> 11) * 0x1p-53;
+    }
 
   private:
     PhiloxKey key_;

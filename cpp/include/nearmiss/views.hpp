@@ -41,6 +41,17 @@ struct MatrixView {
     [[nodiscard]] std::size_t row_bytes() const noexcept { return cols * element_size(type); }
 };
 
+// A rows x cols table of numbers, row after row.
+struct TableView {
+    const double* data = nullptr;
+    std::size_t rows = 0;
+    std::size_t cols = 0;
+
+    [[nodiscard]] std::span<const double> row(std::size_t i) const noexcept {
+        return {data + i * cols, cols};
+    }
+};
+
 // One ascending, duplicate-free list of corpus rows per query, in CSR form. An empty indptr stands
 // for empty lists.
 struct ListsView {
