@@ -11,4 +11,5 @@ PYBIND11_MODULE(_core, module) {
     bind_random(module);
     bind_corpus(module);
     bind_mine(module);
+    bind_sampling(module);
 }

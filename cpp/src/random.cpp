@@ -32,8 +32,8 @@ PhiloxBlock philox4x32(PhiloxBlock counter, PhiloxKey key) noexcept {
                    low_word(second),
                    high_word(first) ^ counter[3] ^ key[1],
                    low_word(first)};
-        key[0] += 0x9E3779B9u;
-        key[1] += 0xBB67AE85u;
+        key[0] += kPhiloxSteps[0];
+        key[1] += kPhiloxSteps[1];
     }
     return counter;
 }

@@ -14,13 +14,18 @@
 namespace nearmiss {
 
 enum class Stream : std::uint32_t {
-    pool_noise = 1,     // counter: corpus row
-    uniform_rows = 2,   // counter: draw number
-    table_columns = 3,  // counter: draw number
+    pool_noise = 1,        // counter: corpus row or candidate id
+    uniform_rows = 2,      // counter: draw number
+    table_columns = 3,     // counter: draw number
+    complement_items = 4,  // counter: draw number
+    alias_draws = 5,       // counter: draw number
 };
 
 using PhiloxBlock = std::array<std::uint32_t, 4>;
 using PhiloxKey = std::array<std::uint32_t, 2>;
+
+// What is added to the key from round to round.
+inline constexpr PhiloxKey kPhiloxSteps{0x9E3779B9u, 0xBB67AE85u};
 
 [[nodiscard]] PhiloxBlock philox4x32(PhiloxBlock counter, PhiloxKey key) noexcept;
 
@@ -32,6 +37,8 @@ class RandomStream {
 
     // 64 uniform bits.
     [[nodiscard]] std::uint64_t bits(std::uint64_t query_id, std::uint64_t counter) const noexcept;
+
+    [[nodiscard]] PhiloxKey key() const noexcept { return key_; }
 
   private:
     PhiloxKey key_;

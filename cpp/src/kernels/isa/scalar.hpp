@@ -240,6 +240,80 @@ inline void store_transposed(const float (*block)[8], float* const* lines, std::
         for (std::size_t r = 0; r < 8; ++r) lines[j][at + r] = block[r][j];
 }
 
+// ---- eight 64-bit integers, and float64 arithmetic for logarithms and exponentials -----------------
+struct U64x8 {
+    std::uint64_t lane[8];
+};
+
+inline U64x8 load_u64(const std::uint64_t* p) {
+    U64x8 v;
+    for (std::size_t i = 0; i < 8; ++i) v.lane[i] = p[i];
+    return v;
+}
+inline U64x8 broadcast_u64(std::uint64_t value) {
+    U64x8 v;
+    for (std::uint64_t& lane : v.lane) lane = value;
+    return v;
+}
+inline U64x8 add(U64x8 a, U64x8 b) {
+    for (int i = 0; i < 8; ++i) a.lane[i] += b.lane[i];
+    return a;
+}
+inline U64x8 subtract(U64x8 a, U64x8 b) {
+    for (int i = 0; i < 8; ++i) a.lane[i] -= b.lane[i];
+    return a;
+}
+inline U64x8 bit_and(U64x8 a, U64x8 b) {
+    for (int i = 0; i < 8; ++i) a.lane[i] &= b.lane[i];
+    return a;
+}
+inline U64x8 bit_or(U64x8 a, U64x8 b) {
+    for (int i = 0; i < 8; ++i) a.lane[i] |= b.lane[i];
+    return a;
+}
+inline U64x8 bit_xor(U64x8 a, U64x8 b) {
+    for (int i = 0; i < 8; ++i) a.lane[i] ^= b.lane[i];
+    return a;
+}
+template <int kBits>
+inline U64x8 shift_left(U64x8 a) {
+    for (std::uint64_t& lane : a.lane) lane <<= kBits;
+    return a;
+}
+template <int kBits>
+inline U64x8 shift_right(U64x8 a) {
+    for (std::uint64_t& lane : a.lane) lane >>= kBits;
+    return a;
+}
+// The product of the lower halves of each lane.
+inline U64x8 multiply_words(U64x8 a, U64x8 b) {
+    for (int i = 0; i < 8; ++i) a.lane[i] = (a.lane[i] & 0xffffffffu) * (b.lane[i] & 0xffffffffu);
+    return a;
+}
+
+inline F64x8 as_f64(U64x8 a) { return __builtin_bit_cast(F64x8, a); }
+inline U64x8 as_u64(F64x8 a) { return __builtin_bit_cast(U64x8, a); }
+
+inline F64x8 divide(F64x8 a, F64x8 b) {
+    for (int i = 0; i < 8; ++i) a.lane[i] /= b.lane[i];
+    return a;
+}
+// b where either is NaN.
+inline F64x8 minimum(F64x8 a, F64x8 b) {
+    for (int i = 0; i < 8; ++i) b.lane[i] = a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i];
+    return b;
+}
+inline F64x8 maximum(F64x8 a, F64x8 b) {
+    for (int i = 0; i < 8; ++i) b.lane[i] = a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i];
+    return b;
+}
+// All bits of a lane where a < b, else none.
+inline U64x8 less_than(F64x8 a, F64x8 b) {
+    U64x8 v;
+    for (int i = 0; i < 8; ++i) v.lane[i] = a.lane[i] < b.lane[i] ? ~std::uint64_t{0} : 0;
+    return v;
+}
+
 // ---- element types ---------------------------------------------------------------------------------
 struct Half {
     std::uint16_t bits;
