@@ -37,7 +37,10 @@ struct Keyed {
 // Keeps the `wanted` best of what it is offered.
 class BestKeys {
   public:
-    explicit BestKeys(std::size_t wanted) : wanted_(wanted), places_(kChunk) {}
+    BestKeys(const kernels::KernelTable& kernel, std::size_t wanted)
+        : kernel_(kernel),
+          wanted_(wanted),
+          bits_(kChunk / 64) {}
 
     void clear() {
         kept_.clear();
@@ -46,40 +49,25 @@ class BestKeys {
 
     // At most kChunk keys. `ids` as in NoiseTask; the first key is that of `column`.
     void offer(std::span<const double> keys, const std::uint64_t* ids, std::size_t column) {
-        threshold_ = std::max(threshold_, least_possible(keys));
-        std::size_t passed = 0;
-        for (std::size_t i = 0; i < keys.size(); ++i) {
-            places_[passed] = static_cast<std::uint32_t>(i);
-            passed += keys[i] >= threshold_ ? 1u : 0u;
-        }
-        for (std::size_t i = 0; i < passed; ++i) {
-            const std::size_t place = places_[i];
-            kept_.push_back(
-                {keys[place], ids != nullptr ? ids[place] : column + place, column + place});
-        }
-        if (kept_.size() > wanted_) prune();
+        threshold_ = std::max(threshold_, kernel_.rank_floor(keys.data(), keys.size(), wanted_));
+        kernel_.keys_from(keys.data(), keys.size(), threshold_, bits_.data());
+        for (std::size_t word = 0; word * 64 < keys.size(); ++word)
+            for (std::uint64_t bits = bits_[word]; bits != 0; bits &= bits - 1) {
+                const std::size_t i = word * 64 + static_cast<std::size_t>(std::countr_zero(bits));
+                kept_.push_back({keys[i], ids != nullptr ? ids[i] : column + i, column + i});
+            }
+        if (kept_.size() > 2 * wanted_ + kFew) prune();
     }
 
     // Best first.
     [[nodiscard]] std::span<const Keyed> sorted() {
+        if (kept_.size() > wanted_ + kFew) prune();
         std::sort(kept_.begin(), kept_.end(), std::greater<>());
-        return kept_;
+        return std::span<const Keyed>(kept_).first(std::min(wanted_, kept_.size()));
     }
 
   private:
-    // A number that `wanted` of the keys reach: the greatest keys of disjoint groups are keys.
-    double least_possible(std::span<const double> keys) {
-        const std::size_t groups = std::bit_ceil(std::max<std::size_t>(16, wanted_ + wanted_ / 3));
-        if (groups * 4 > keys.size()) return threshold_;  // no gain
-        maxima_.assign(keys.begin(), keys.begin() + static_cast<std::ptrdiff_t>(groups));
-        std::size_t i = groups;
-        for (; i + groups <= keys.size(); i += groups)
-            for (std::size_t j = 0; j < groups; ++j)
-                maxima_[j] = keys[i + j] > maxima_[j] ? keys[i + j] : maxima_[j];
-        const auto middle = maxima_.begin() + static_cast<std::ptrdiff_t>(wanted_ - 1);
-        std::nth_element(maxima_.begin(), middle, maxima_.end(), std::greater<>());
-        return *middle;
-    }
+    static constexpr std::size_t kFew = 64;
 
     void prune() {
         const auto middle = kept_.begin() + static_cast<std::ptrdiff_t>(wanted_ - 1);
@@ -88,11 +76,11 @@ class BestKeys {
         kept_.resize(wanted_);
     }
 
+    const kernels::KernelTable& kernel_;
     std::size_t wanted_;  // at least 1
     double threshold_ = 0;
     std::vector<Keyed> kept_;
-    std::vector<double> maxima_;
-    std::vector<std::uint32_t> places_;
+    std::vector<std::uint64_t> bits_;
 };
 
 // log(e^a + e^b)
@@ -138,7 +126,7 @@ class WeightedSampler {
           errors_(errors),
           kernel_(kernels::active()),
           task_(noise_task(RandomStream(key.seed, Stream::pool_noise, key.epoch).key())),
-          best_(num_drawn),
+          best_(kernel_, num_drawn),
           keys_(std::min(kChunk, rows.num_columns)) {}
 
     void sample(std::size_t row, Draws& draws, TaskContext& context) {
@@ -157,7 +145,7 @@ class WeightedSampler {
             task_.first_id = begin;
             if (!kernel_.noisy_keys(task_, keys_.data())) return report(row, weights, ids);
             best_.offer({keys_.data(), task_.count}, task_.ids, begin);
-            context.checkpoint();
+            if (begin > 0) context.checkpoint();
         }
         const std::span<const Keyed> drawn = best_.sorted();
         DrawnRow out(draws, row);

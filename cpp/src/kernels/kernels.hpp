@@ -110,7 +110,7 @@ struct NoiseTask {
     std::uint64_t first_id;     // first_id, first_id + 1, …
     std::size_t count;
     std::uint64_t query_id;
-    std::uint32_t keys[kPhiloxRounds][2];  // the random stream's, for every round
+    std::uint64_t keys[kPhiloxRounds][2];  // the random stream's, for every round
 };
 
 // Which rows to score against a query: row `positions[i]` begins at data + positions[i] * stride.
@@ -146,6 +146,10 @@ struct KernelTable {
     // keys[i] = log weight + Gumbel noise of RandomStream::bits(query id, id), as sampling.hpp
     // defines it; -infinity where there is no candidate. Whether all keys are below infinity.
     bool (*noisy_keys)(const NoiseTask& task, double* keys);
+    // A number that the greatest `rank` keys reach, and, if it is worth while, few others.
+    double (*rank_floor)(const double* keys, std::size_t count, std::size_t rank);
+    // Bit i % 64 of bits[i / 64]: whether keys[i] >= least, which is above -infinity.
+    void (*keys_from)(const double* keys, std::size_t count, double least, std::uint64_t* bits);
 
     // Promise 1 of the design: sums in float64 over eight lanes, the same bits on every target.
     struct PerType {

@@ -43,6 +43,8 @@ constinit const KernelTable NEARMISS_TABLE_NAME(NEARMISS_TARGET) = {
     &logarithms,
     &exponentials,
     &noisy_keys,
+    &rank_floor,
+    &keys_from,
     {
         kernels_of_type<float>,
         kernels_of_type<Half>,

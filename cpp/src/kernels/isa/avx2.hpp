@@ -205,6 +205,12 @@ inline U64x8 less_than(F64x8 a, F64x8 b) {
     return as_u64(
         F64x8{_mm256_cmp_pd(a.low, b.low, _CMP_LT_OQ), _mm256_cmp_pd(a.high, b.high, _CMP_LT_OQ)});
 }
+// Bit i: the highest bit of lane i.
+inline std::uint32_t to_bits(U64x8 a) {
+    const F64x8 signs = as_f64(a);
+    return static_cast<std::uint32_t>(_mm256_movemask_pd(signs.low) | _mm256_movemask_pd(signs.high)
+                                                                          << 4);
+}
 
 // ---- element types ---------------------------------------------------------------------------------
 inline F64x8 load_elements(const float* p) {

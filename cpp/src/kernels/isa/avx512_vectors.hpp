@@ -150,6 +150,8 @@ inline F64x8 maximum(F64x8 a, F64x8 b) { return {_mm512_max_pd(a.lanes, b.lanes)
 inline U64x8 less_than(F64x8 a, F64x8 b) {
     return {_mm512_movm_epi64(_mm512_cmp_pd_mask(a.lanes, b.lanes, _CMP_LT_OQ))};
 }
+// Bit i: the highest bit of lane i.
+inline std::uint32_t to_bits(U64x8 a) { return _mm512_movepi64_mask(a.lanes); }
 
 inline F64x8 load_elements(const double* p) { return load_f64(p); }
 inline F64x8 load_elements(const float* p) { return {_mm512_cvtps_pd(_mm256_loadu_ps(p))}; }

@@ -247,6 +247,15 @@ inline U64x8 less_than(F64x8 a, F64x8 b) {
     for (int i = 0; i < 4; ++i) v.at[i] = vcltq_f64(a.at[i], b.at[i]);
     return v;
 }
+// Bit i: the highest bit of lane i.
+inline std::uint32_t to_bits(U64x8 a) {
+    std::uint64_t bits = 0;
+    for (int i = 0; i < 4; ++i) {
+        const uint64x2_t signs = vshrq_n_u64(a.at[i], 63);
+        bits |= (vgetq_lane_u64(signs, 0) | vgetq_lane_u64(signs, 1) << 1) << (2 * i);
+    }
+    return static_cast<std::uint32_t>(bits);
+}
 
 // ---- element types ---------------------------------------------------------------------------------
 struct Half {

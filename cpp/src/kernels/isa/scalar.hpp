@@ -313,6 +313,12 @@ inline U64x8 less_than(F64x8 a, F64x8 b) {
     for (int i = 0; i < 8; ++i) v.lane[i] = a.lane[i] < b.lane[i] ? ~std::uint64_t{0} : 0;
     return v;
 }
+// Bit i: the highest bit of lane i.
+inline std::uint32_t to_bits(U64x8 a) {
+    std::uint32_t bits = 0;
+    for (int i = 0; i < 8; ++i) bits |= static_cast<std::uint32_t>(a.lane[i] >> 63) << i;
+    return bits;
+}
 
 // ---- element types ---------------------------------------------------------------------------------
 struct Half {
