@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <memory>
 #include <numeric>
+#include <string>
 #include <utility>
 
 #include "arrays.hpp"
@@ -15,11 +16,14 @@ namespace nearmiss::bindings {
 
 namespace {
 
-py::tuple to_tuple(Draws&& draws, std::size_t num_rows, std::size_t num_drawn) {
+py::tuple to_tuple(Draws&& draws,
+                   std::size_t num_rows,
+                   std::size_t num_drawn,
+                   bool with_log_probs) {
     const auto n = static_cast<py::ssize_t>(num_rows);
     const auto k = static_cast<py::ssize_t>(num_drawn);
     py::object log_probs = py::none();
-    if (!draws.log_probs.empty()) log_probs = to_numpy(std::move(draws.log_probs), {n, k});
+    if (with_log_probs) log_probs = to_numpy(std::move(draws.log_probs), {n, k});
     return py::make_tuple(to_numpy(std::move(draws.indices), {n, k}),
                           to_numpy(std::move(draws.counts), {n}),
                           log_probs);
@@ -45,7 +49,7 @@ py::tuple bound_sample_weighted(const Array<double>& log_weights,
         const py::gil_scoped_release release;
         draws = sample_weighted(rows, num_drawn, with_log_probs, key, execution);
     }
-    return to_tuple(std::move(draws), rows.num_rows, num_drawn);
+    return to_tuple(std::move(draws), rows.num_rows, num_drawn, with_log_probs);
 }
 
 py::tuple bound_sample_complement(std::uint64_t num_items,
@@ -69,7 +73,7 @@ py::tuple bound_sample_complement(std::uint64_t num_items,
         const py::gil_scoped_release release;
         draws = sample_complement(rows, num_drawn, key, execution);
     }
-    return to_tuple(std::move(draws), rows.num_rows, num_drawn);
+    return to_tuple(std::move(draws), rows.num_rows, num_drawn, false);
 }
 
 py::array_t<std::int64_t> draw(const AliasTable& table,
@@ -99,9 +103,11 @@ py::array_t<double> probabilities(const AliasTable& table) {
     return to_numpy(std::move(values), {static_cast<py::ssize_t>(masses.size())});
 }
 
-py::array_t<double> bound_power_weights(const Array<double>& counts, double power) {
-    auto weights = power_weights(span_of(counts), power);
-    return to_numpy(std::move(weights), {counts.size()});
+py::array_t<double> bound_power_weights(const Array<double>& values,
+                                        double power,
+                                        const std::string& name) {
+    auto weights = power_weights(span_of(values), power, name);
+    return to_numpy(std::move(weights), {values.size()});
 }
 
 py::array_t<double> bound_log(const Array<double>& x) {
@@ -153,8 +159,11 @@ void bind_sampling(py::module_& module) {
              py::arg("epoch"),
              py::arg("num_threads") = 0)
         .def("probabilities", &probabilities);
-    module.def(
-        "power_weights", &bound_power_weights, py::arg("counts").noconvert(), py::arg("power"));
+    module.def("power_weights",
+               &bound_power_weights,
+               py::arg("values").noconvert(),
+               py::arg("power"),
+               py::arg("name"));
     module.def("log", &bound_log, py::arg("x").noconvert());
     module.def("exp", &bound_exp, py::arg("x").noconvert());
 }

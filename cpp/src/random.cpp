@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nearmiss/random.hpp"
 
+#include <algorithm>
+
+#include "kernels/dispatch.hpp"
+#include "query_stream.hpp"
+
 namespace nearmiss {
 namespace {
 
@@ -50,11 +55,27 @@ std::uint64_t RandomStream::bits(std::uint64_t query_id, std::uint64_t counter) 
     return std::uint64_t{block[1]} << 32 | block[0];
 }
 
-std::uint64_t DrawSequence::below(std::uint64_t bound) noexcept {
-    WideProduct product = multiply(stream_.bits(query_id_, counter_++), bound);
+void RandomStream::fill(std::uint64_t query_id,
+                        std::uint64_t counter,
+                        std::span<std::uint64_t> out) const {
+    kernels::active().random_bits(query_stream(key_, query_id), counter, out.size(), out.data());
+}
+
+std::uint64_t DrawSequence::next_bits() {
+    if (used_ == num_made_) {
+        num_made_ = std::clamp(2 * num_made_, kFirst, kMost);
+        stream_.fill(query_id_, counter_, std::span(made_).first(num_made_));
+        counter_ += num_made_;
+        used_ = 0;
+    }
+    return made_[used_++];
+}
+
+std::uint64_t DrawSequence::below(std::uint64_t bound) {
+    WideProduct product = multiply(next_bits(), bound);
     if (product.low < bound) {
         const std::uint64_t excess = (0 - bound) % bound;  // 2^64 mod bound
-        while (product.low < excess) product = multiply(stream_.bits(query_id_, counter_++), bound);
+        while (product.low < excess) product = multiply(next_bits(), bound);
     }
     return product.high;
 }

@@ -111,9 +111,17 @@ void exp_flushes_small_results(const double* x, std::size_t count, double* out) 
         if (out[i] < 0x1p-1022) out[i] = 0;
 }
 
+void carries_no_further_than_32_bits(const QueryStream& stream,
+                                     std::uint64_t first,
+                                     std::size_t count,
+                                     std::uint64_t* bits) {
+    for (std::size_t i = 0; i < count; ++i)
+        right().random_bits(stream, (first + i) & 0xffffffff, 1, bits + i);
+}
+
 bool ignores_the_query(const NoiseTask& task, double* keys) {
     NoiseTask other = task;
-    other.query_id &= 0xffffffff;
+    other.stream.query_id &= 0xffffffff;
     return right().noisy_keys(other, keys);
 }
 
@@ -169,6 +177,8 @@ TEST(a_table_with_one_wrong_function_is_found_out) {
     CHECK(wrong_after([](auto& t) { t.quantise = &codes_are_one_off; }) == "quantise");
     CHECK(wrong_after([](auto& t) { t.log = &last_log_is_one_off; }) == "log");
     CHECK(wrong_after([](auto& t) { t.exp = &exp_flushes_small_results; }) == "exp");
+    CHECK(wrong_after([](auto& t) { t.random_bits = &carries_no_further_than_32_bits; }) ==
+          "random_bits");
     CHECK(wrong_after([](auto& t) { t.noisy_keys = &ignores_the_query; }) == "noisy_keys");
     CHECK(wrong_after([](auto& t) { t.noisy_keys = &never_finds_fault; }) == "noisy_keys");
     CHECK(wrong_after([](auto& t) { t.rank_floor = &floor_of_the_next_rank; }) == "rank_floor");

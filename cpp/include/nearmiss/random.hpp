@@ -9,7 +9,9 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
+#include <span>
 
 namespace nearmiss {
 
@@ -38,6 +40,9 @@ class RandomStream {
     // 64 uniform bits.
     [[nodiscard]] std::uint64_t bits(std::uint64_t query_id, std::uint64_t counter) const noexcept;
 
+    // out[i] = bits(query_id, counter + i), faster than one by one.
+    void fill(std::uint64_t query_id, std::uint64_t counter, std::span<std::uint64_t> out) const;
+
     [[nodiscard]] PhiloxKey key() const noexcept { return key_; }
 
   private:
@@ -53,12 +58,21 @@ class DrawSequence {
 
     // Uniform on [0, bound), exactly (Lemire, "Fast random integer generation in an interval",
     // ACM TOMACS 29(1), 2019). bound >= 1.
-    [[nodiscard]] std::uint64_t below(std::uint64_t bound) noexcept;
+    [[nodiscard]] std::uint64_t below(std::uint64_t bound);
 
   private:
+    [[nodiscard]] std::uint64_t next_bits();
+
+    // Numbers are made ahead, few at first: many sequences are short.
+    static constexpr std::size_t kFirst = 8;
+    static constexpr std::size_t kMost = 64;
+
     const RandomStream& stream_;
     std::uint64_t query_id_;
-    std::uint64_t counter_ = 0;
+    std::uint64_t counter_ = 0;  // of the first number not made
+    std::array<std::uint64_t, kMost> made_;
+    std::size_t num_made_ = 0;
+    std::size_t used_ = 0;
 };
 
 }  // namespace nearmiss

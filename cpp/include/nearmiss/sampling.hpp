@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "nearmiss/runtime.hpp"
@@ -55,10 +56,12 @@ struct WeightedRows {
 
 // ---- with replacement -----------------------------------------------------------------------------
 
-// weights[i] = (counts[i] / the count with the largest power)^power, by portable logarithms; counts
-// themselves for power 1. 0^0 is 1. Throws InvalidArgument for a count that is negative or not
-// finite, a power that is not finite, and 0 to a negative power.
-[[nodiscard]] std::vector<double> power_weights(std::span<const double> counts, double power);
+// values[i]^power, divided by the greatest of them, by portable logarithms; the values themselves
+// for power 1. 0^0 is 1. Throws InvalidArgument, calling the values `name`, for one that is
+// negative or not finite, a power that is not finite, and 0 to a negative power.
+[[nodiscard]] std::vector<double> power_weights(std::span<const double> values,
+                                                double power,
+                                                const std::string& name = "values");
 
 // Draws of i with probability proportional to weights[i] in constant time (Walker, "An efficient
 // method for generating discrete random variables with general distributions", ACM TOMS 3(3), 1977;

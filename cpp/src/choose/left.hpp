@@ -13,16 +13,18 @@ namespace nearmiss {
 template <class T>
 [[nodiscard]] std::size_t excluded_before(std::span<const T> excluded, std::uint64_t i) noexcept {
     // excluded[j] - j numbers are left before the j-th excluded one.
-    std::size_t low = 0;
-    std::size_t high = excluded.size();
-    while (low < high) {
-        const std::size_t middle = (low + high) / 2;
-        if (static_cast<std::uint64_t>(excluded[middle]) - middle <= i)
-            low = middle + 1;
-        else
-            high = middle;
+    // Halves without branches, which nobody could foresee.
+    std::size_t before = 0;
+    std::size_t size = excluded.size();
+    const auto is_before = [&](std::size_t j) {
+        return static_cast<std::uint64_t>(excluded[j]) - j <= i;
+    };
+    while (size > 1) {
+        const std::size_t half = size / 2;
+        before += is_before(before + half - 1) ? half : 0;
+        size -= half;
     }
-    return low;
+    return before + (size == 1 && is_before(before) ? 1 : 0);
 }
 
 }  // namespace nearmiss

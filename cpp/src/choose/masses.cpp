@@ -50,11 +50,13 @@ std::vector<std::uint64_t> integer_masses(std::span<const double> weights) {
     return masses;
 }
 
-std::vector<double> power_weights(std::span<const double> counts, double power) {
+std::vector<double> power_weights(std::span<const double> values,
+                                  double power,
+                                  const std::string& name) {
     const FloatEnvironment environment;
     require(std::isfinite(power), "power: expected a finite number, got " + as_text(power));
-    check_not_negative(counts, "counts");
-    std::vector<double> weights(counts.begin(), counts.end());
+    check_not_negative(values, name);
+    std::vector<double> weights(values.begin(), values.end());
     if (power == 1) return weights;
     if (power == 0) {
         std::fill(weights.begin(), weights.end(), 1.0);
@@ -62,12 +64,12 @@ std::vector<double> power_weights(std::span<const double> counts, double power) 
     }
     const auto zero = std::find(weights.begin(), weights.end(), 0.0);
     require(power > 0 || zero == weights.end(),
-            "counts: item " + std::to_string(zero - weights.begin()) +
+            name + ": item " + std::to_string(zero - weights.begin()) +
                 " has 0, which has no negative power");
     portable_log(weights, weights);
     double largest = -HUGE_VAL;
     for (double& weight : weights) largest = std::max(largest, weight *= power);
-    if (largest == -HUGE_VAL) return std::vector<double>(counts.size());  // nothing but zeros
+    if (largest == -HUGE_VAL) return std::vector<double>(values.size());  // nothing but zeros
     for (double& weight : weights) weight -= largest;
     portable_exp(weights, weights);
     return weights;

@@ -15,6 +15,7 @@
 #include "nearmiss/random.hpp"
 #include "nearmiss/sampling.hpp"
 #include "parallel.hpp"
+#include "query_stream.hpp"
 
 namespace nearmiss {
 namespace {
@@ -103,17 +104,6 @@ double log_sum(std::span<double> x) {
                                   ((sums[1] + sums[5]) + (sums[3] + sums[7])));
 }
 
-kernels::NoiseTask noise_task(PhiloxKey key) {
-    kernels::NoiseTask task{};
-    for (auto& of_round : task.keys) {
-        of_round[0] = key[0];
-        of_round[1] = key[1];
-        key[0] += kPhiloxSteps[0];
-        key[1] += kPhiloxSteps[1];
-    }
-    return task;
-}
-
 // What one thread needs for row after row.
 class WeightedSampler {
   public:
@@ -125,9 +115,12 @@ class WeightedSampler {
           key_(key),
           errors_(errors),
           kernel_(kernels::active()),
-          task_(noise_task(RandomStream(key.seed, Stream::pool_noise, key.epoch).key())),
+          task_{},
           best_(kernel_, num_drawn),
-          keys_(std::min(kChunk, rows.num_columns)) {}
+          keys_(std::min(kChunk, rows.num_columns)) {
+        const RandomStream noise(key.seed, Stream::pool_noise, key.epoch);
+        task_.stream = query_stream(noise.key(), 0);
+    }
 
     void sample(std::size_t row, Draws& draws, TaskContext& context) {
         const std::size_t first = row * rows_.num_columns;
@@ -135,7 +128,7 @@ class WeightedSampler {
         const std::span<const std::int64_t> ids =
             rows_.ids.empty() ? rows_.ids : rows_.ids.subspan(first, rows_.num_columns);
         if (!check_ids(row, ids)) return;
-        task_.query_id = row_query_id(key_, row);
+        task_.stream.query_id = row_query_id(key_, row);
         best_.clear();
         for (std::size_t begin = 0; begin < weights.size(); begin += kChunk) {
             task_.count = std::min(kChunk, weights.size() - begin);

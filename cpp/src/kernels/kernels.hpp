@@ -103,14 +103,19 @@ struct QuantiseTask {
 // ---- randomness -------------------------------------------------------------------------------
 inline constexpr std::size_t kPhiloxRounds = 10;
 
+// The random stream of one query.
+struct QueryStream {
+    std::uint64_t query_id;
+    std::uint64_t keys[kPhiloxRounds][2];  // of 32 bits, for every round
+};
+
 // Candidates of one query, to be given noise.
 struct NoiseTask {
     const double* log_weights;  // count
     const std::uint64_t* ids;   // count, the highest bit set where there is no candidate; or null:
     std::uint64_t first_id;     // first_id, first_id + 1, …
     std::size_t count;
-    std::uint64_t query_id;
-    std::uint64_t keys[kPhiloxRounds][2];  // the random stream's, for every round
+    QueryStream stream;
 };
 
 // Which rows to score against a query: row `positions[i]` begins at data + positions[i] * stride.
@@ -143,6 +148,11 @@ struct KernelTable {
     // Natural logarithm and exponential, see portable_math.hpp; out may be x.
     void (*log)(const double* x, std::size_t count, double* out);
     void (*exp)(const double* x, std::size_t count, double* out);
+    // bits[i] = RandomStream::bits(query id, first + i)
+    void (*random_bits)(const QueryStream& stream,
+                        std::uint64_t first,
+                        std::size_t count,
+                        std::uint64_t* bits);
     // keys[i] = log weight + Gumbel noise of RandomStream::bits(query id, id), as sampling.hpp
     // defines it; -infinity where there is no candidate. Whether all keys are below infinity.
     bool (*noisy_keys)(const NoiseTask& task, double* keys);

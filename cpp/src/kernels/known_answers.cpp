@@ -439,6 +439,26 @@ bool maps_right(OfNumbers found, OfNumbers wanted) {
     return std::isnan(of_nan);
 }
 
+QueryStream some_stream(Numbers& numbers) {
+    QueryStream stream{0x123456789abcdef, {}};
+    for (auto& keys : stream.keys)
+        for (std::uint64_t& key : keys) key = numbers.bits();
+    return stream;
+}
+
+bool random_bits_is_right(const KernelTable& table) {
+    for (const std::size_t count : {1, 8, 15, 64}) {
+        Numbers numbers(count);
+        const QueryStream stream = some_stream(numbers);
+        std::vector<std::uint64_t> found(count);
+        std::vector<std::uint64_t> wanted(count);
+        table.random_bits(stream, 0xfffffffb, count, found.data());
+        kernel_table_scalar.random_bits(stream, 0xfffffffb, count, wanted.data());
+        if (!same_bits(found, wanted)) return false;
+    }
+    return true;
+}
+
 struct Noisy {
     std::vector<double> keys;
     bool below_infinity;
@@ -454,10 +474,8 @@ Noisy noisy(const KernelTable& table, std::size_t count, bool with_ids, double s
         if (i % 5 == 3) ids[i] = ~std::uint64_t{0};
     }
     weights[count / 2] = special;
-    NoiseTask task{
-        weights.data(), with_ids ? ids.data() : nullptr, 77, count, 0x123456789abcdef, {}};
-    for (auto& keys : task.keys)
-        for (std::uint64_t& key : keys) key = numbers.bits();
+    const NoiseTask task{
+        weights.data(), with_ids ? ids.data() : nullptr, 77, count, some_stream(numbers)};
     Noisy result{std::vector<double>(count), false};
     result.below_infinity = table.noisy_keys(task, result.keys.data());
     return result;
@@ -519,6 +537,7 @@ std::string wrong_answer(const KernelTable& table) {
     if (!quantise_is_right(table)) return "quantise";
     if (!maps_right(table.log, kernel_table_scalar.log)) return "log";
     if (!maps_right(table.exp, kernel_table_scalar.exp)) return "exp";
+    if (!random_bits_is_right(table)) return "random_bits";
     if (!noisy_keys_is_right(table)) return "noisy_keys";
     if (!rank_floor_is_right(table)) return "rank_floor";
     if (!keys_from_is_right(table)) return "keys_from";

@@ -10,6 +10,7 @@
 namespace {
 
 using nearmiss::kernels::NoiseTask;
+using nearmiss::kernels::QueryStream;
 
 // Eight blocks of Philox; of every lane only the lower half counts, the upper one holds anything.
 struct PhiloxWords {
@@ -25,17 +26,32 @@ NEARMISS_ALWAYS_INLINE inline void philox_round(PhiloxWords& words, const U64x8 
               first}};
 }
 
-// RandomStream::bits(query id, id) for eight ids.
-NEARMISS_ALWAYS_INLINE inline U64x8 random_bits(const NoiseTask& task, U64x8 ids) {
-    PhiloxWords words{{broadcast_u64(task.query_id),
-                       broadcast_u64(task.query_id >> 32),
+// RandomStream::bits(query id, id), for eight ids.
+NEARMISS_ALWAYS_INLINE inline U64x8 bits_of(const QueryStream& stream, U64x8 ids) {
+    PhiloxWords words{{broadcast_u64(stream.query_id),
+                       broadcast_u64(stream.query_id >> 32),
                        ids,
                        shift_right<32>(ids)}};
     unrolled<nearmiss::kernels::kPhiloxRounds>([&](auto round) NEARMISS_ALWAYS_INLINE {
         philox_round(words,
-                     {broadcast_u64(task.keys[round][0]), broadcast_u64(task.keys[round][1])});
+                     {broadcast_u64(stream.keys[round][0]), broadcast_u64(stream.keys[round][1])});
     });
     return bit_or(shift_left<32>(words.at[1]), bit_and(words.at[0], broadcast_u64(0xffffffff)));
+}
+
+void random_bits(const QueryStream& stream,
+                 std::uint64_t first,
+                 std::size_t count,
+                 std::uint64_t* bits) {
+    constexpr std::uint64_t kNumbers[8] = {0, 1, 2, 3, 4, 5, 6, 7};
+    const U64x8 numbers = add(broadcast_u64(first), load_u64(kNumbers));
+    std::size_t i = 0;
+    for (; i + 8 <= count; i += 8)
+        store_u64(bits + i, bits_of(stream, add(numbers, broadcast_u64(i))));
+    if (i == count) return;
+    std::uint64_t tail[8];
+    store_u64(tail, bits_of(stream, add(numbers, broadcast_u64(i))));
+    for (std::size_t j = 0; i + j < count; ++j) bits[i + j] = tail[j];
 }
 
 // (b + 1/2) / 2^52, b the upper 52 of 64 bits: exact, and never 0 or 1.
@@ -63,7 +79,7 @@ inline void fill_ids(const NoiseTask& task, std::size_t begin, std::size_t count
 
 inline void fill_exponentials(const NoiseTask& task, std::size_t count, NoiseBlock& b) {
     for (std::size_t i = 0; i < count; i += 8)
-        store_f64(b.values + i, uniform(random_bits(task, load_u64(b.ids + i))));
+        store_f64(b.values + i, uniform(bits_of(task.stream, load_u64(b.ids + i))));
     const F64x8 zero = zero_f64();
     for (std::size_t i = 0; i < count; i += 8)
         store_f64(b.values + i, subtract(zero, log_of_normal(load_f64(b.values + i), zero)));

@@ -42,6 +42,7 @@ constinit const KernelTable NEARMISS_TABLE_NAME(NEARMISS_TARGET) = {
     &quantise,
     &logarithms,
     &exponentials,
+    &random_bits,
     &noisy_keys,
     &rank_floor,
     &keys_from,

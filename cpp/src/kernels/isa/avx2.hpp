@@ -155,6 +155,10 @@ inline U64x8 load_u64(const std::uint64_t* p) {
     return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)),
             _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 4))};
 }
+inline void store_u64(std::uint64_t* p, U64x8 v) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v.low);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p + 4), v.high);
+}
 inline U64x8 broadcast_u64(std::uint64_t value) {
     const __m256i v = _mm256_set1_epi64x(static_cast<long long>(value));
     return {v, v};

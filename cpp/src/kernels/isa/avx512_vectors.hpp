@@ -120,6 +120,7 @@ struct U64x8 {
 };
 
 inline U64x8 load_u64(const std::uint64_t* p) { return {_mm512_loadu_si512(p)}; }
+inline void store_u64(std::uint64_t* p, U64x8 v) { _mm512_storeu_si512(p, v.lanes); }
 inline U64x8 broadcast_u64(std::uint64_t value) {
     return {_mm512_set1_epi64(static_cast<long long>(value))};
 }

@@ -177,6 +177,9 @@ struct U64x8 {
 inline U64x8 load_u64(const std::uint64_t* p) {
     return {{vld1q_u64(p), vld1q_u64(p + 2), vld1q_u64(p + 4), vld1q_u64(p + 6)}};
 }
+inline void store_u64(std::uint64_t* p, U64x8 v) {
+    for (int i = 0; i < 4; ++i) vst1q_u64(p + 2 * i, v.at[i]);
+}
 inline U64x8 broadcast_u64(std::uint64_t value) {
     const uint64x2_t v = vdupq_n_u64(value);
     return {{v, v, v, v}};

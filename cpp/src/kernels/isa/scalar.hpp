@@ -250,6 +250,9 @@ inline U64x8 load_u64(const std::uint64_t* p) {
     for (std::size_t i = 0; i < 8; ++i) v.lane[i] = p[i];
     return v;
 }
+inline void store_u64(std::uint64_t* p, U64x8 v) {
+    for (std::size_t i = 0; i < 8; ++i) p[i] = v.lane[i];
+}
 inline U64x8 broadcast_u64(std::uint64_t value) {
     U64x8 v;
     for (std::uint64_t& lane : v.lane) lane = value;
@@ -291,8 +294,18 @@ inline U64x8 multiply_words(U64x8 a, U64x8 b) {
     return a;
 }
 
-inline F64x8 as_f64(U64x8 a) { return __builtin_bit_cast(F64x8, a); }
-inline U64x8 as_u64(F64x8 a) { return __builtin_bit_cast(U64x8, a); }
+// Lane by lane: where a whole struct is cast, GCC 12 for ARM moves reads of its memory before the
+// writes.
+inline F64x8 as_f64(U64x8 a) {
+    F64x8 v;
+    for (int i = 0; i < 8; ++i) v.lane[i] = __builtin_bit_cast(double, a.lane[i]);
+    return v;
+}
+inline U64x8 as_u64(F64x8 a) {
+    U64x8 v;
+    for (int i = 0; i < 8; ++i) v.lane[i] = __builtin_bit_cast(std::uint64_t, a.lane[i]);
+    return v;
+}
 
 inline F64x8 divide(F64x8 a, F64x8 b) {
     for (int i = 0; i < 8; ++i) a.lane[i] /= b.lane[i];
