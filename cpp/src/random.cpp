@@ -12,20 +12,6 @@ namespace {
 constexpr std::uint32_t low_word(std::uint64_t v) { return static_cast<std::uint32_t>(v); }
 constexpr std::uint32_t high_word(std::uint64_t v) { return static_cast<std::uint32_t>(v >> 32); }
 
-struct WideProduct {
-    std::uint64_t high;
-    std::uint64_t low;
-};
-
-constexpr WideProduct multiply(std::uint64_t a, std::uint64_t b) {
-    const std::uint64_t low_low = (a & 0xffffffffu) * (b & 0xffffffffu);
-    const std::uint64_t high_low = (a >> 32) * (b & 0xffffffffu);
-    const std::uint64_t low_high = (a & 0xffffffffu) * (b >> 32);
-    const std::uint64_t middle = (low_low >> 32) + (high_low & 0xffffffffu) + low_high;
-    return {(a >> 32) * (b >> 32) + (high_low >> 32) + (middle >> 32),
-            (middle << 32) | (low_low & 0xffffffffu)};
-}
-
 }  // namespace
 
 PhiloxBlock philox4x32(PhiloxBlock counter, PhiloxKey key) noexcept {
@@ -61,22 +47,16 @@ void RandomStream::fill(std::uint64_t query_id,
     kernels::active().random_bits(query_stream(key_, query_id), counter, out.size(), out.data());
 }
 
-std::uint64_t DrawSequence::next_bits() {
-    if (used_ == num_made_) {
-        num_made_ = std::clamp(2 * num_made_, kFirst, kMost);
-        stream_.fill(query_id_, counter_, std::span(made_).first(num_made_));
-        counter_ += num_made_;
-        used_ = 0;
-    }
-    return made_[used_++];
+void DrawSequence::make_more() {
+    num_made_ = std::clamp(2 * num_made_, kFirst, kMost);
+    stream_.fill(query_id_, counter_, std::span(made_).first(num_made_));
+    counter_ += num_made_;
+    used_ = 0;
 }
 
-std::uint64_t DrawSequence::below(std::uint64_t bound) {
-    WideProduct product = multiply(next_bits(), bound);
-    if (product.low < bound) {
-        const std::uint64_t excess = (0 - bound) % bound;  // 2^64 mod bound
-        while (product.low < excess) product = multiply(next_bits(), bound);
-    }
+std::uint64_t DrawSequence::below_slowly(WideProduct product, std::uint64_t bound) {
+    const std::uint64_t excess = (0 - bound) % bound;  // 2^64 mod bound
+    while (product.low < excess) product = multiply(next_bits(), bound);
     return product.high;
 }
 

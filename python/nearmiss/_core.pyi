@@ -174,6 +174,7 @@ def sample_complement(
     epoch: int,
     num_threads: int = 0,
 ) -> tuple[_Int64, _Int64, None]: ...  # items, counts
+
 @final
 class AliasTable:
     def __init__(self, weights: _Float64) -> None: ...

@@ -25,7 +25,7 @@ from nearmiss.arrays import (
     check_integer,
     check_number,
 )
-from nearmiss.positives import Positives, to_lists
+from nearmiss.positives import Lists, Positives, to_lists
 from nearmiss.request import check_query_ids
 from nearmiss.runtime import resolve_num_threads
 
@@ -334,8 +334,7 @@ def complement(
     queries = _queries(query_ids, _num_lists(excluded))
     lists = to_lists(excluded, "excluded", len(queries), num_items)
     if lists is None:
-        lists = to_lists([[]] * len(queries), "excluded", len(queries), num_items)
-    assert lists is not None
+        lists = Lists(np.zeros(len(queries) + 1, dtype=np.int64), np.empty(0, dtype=np.int64))
     return Draws(
         *_core.sample_complement(
             num_items, lists, num_drawn, masses, replace, queries, seed, epoch, threads
@@ -349,7 +348,9 @@ def _queries(query_ids: npt.ArrayLike | None, count: int | None) -> Int64:
         ids = as_integers(query_ids, "query_ids")
         return check_query_ids(ids, len(ids))
     if count is None:
-        raise ValueError("query_ids: needed, since excluded does not say how many queries there are")
+        raise ValueError(
+            "query_ids: needed, since excluded does not say how many queries there are"
+        )
     return np.arange(count, dtype=np.int64)
 
 

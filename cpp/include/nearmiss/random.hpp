@@ -58,10 +58,32 @@ class DrawSequence {
 
     // Uniform on [0, bound), exactly (Lemire, "Fast random integer generation in an interval",
     // ACM TOMACS 29(1), 2019). bound >= 1.
-    [[nodiscard]] std::uint64_t below(std::uint64_t bound);
+    [[nodiscard]] std::uint64_t below(std::uint64_t bound) {
+        const WideProduct product = multiply(next_bits(), bound);
+        return product.low >= bound ? product.high : below_slowly(product, bound);
+    }
 
   private:
-    [[nodiscard]] std::uint64_t next_bits();
+    struct WideProduct {
+        std::uint64_t high;
+        std::uint64_t low;
+    };
+
+    static constexpr WideProduct multiply(std::uint64_t a, std::uint64_t b) {
+        const std::uint64_t low_low = (a & 0xffffffffu) * (b & 0xffffffffu);
+        const std::uint64_t high_low = (a >> 32) * (b & 0xffffffffu);
+        const std::uint64_t low_high = (a & 0xffffffffu) * (b >> 32);
+        const std::uint64_t middle = (low_low >> 32) + (high_low & 0xffffffffu) + low_high;
+        return {(a >> 32) * (b >> 32) + (high_low >> 32) + (middle >> 32),
+                (middle << 32) | (low_low & 0xffffffffu)};
+    }
+
+    [[nodiscard]] std::uint64_t next_bits() {
+        if (used_ == num_made_) make_more();
+        return made_[used_++];
+    }
+    void make_more();
+    [[nodiscard]] std::uint64_t below_slowly(WideProduct product, std::uint64_t bound);
 
     // Numbers are made ahead, few at first: many sequences are short.
     static constexpr std::size_t kFirst = 8;

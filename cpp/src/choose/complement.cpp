@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Draws from what lists leave: by number, or by weight.
 #include <algorithm>
+#include <bit>
+#include <optional>
 #include <string>
 
 #include "choose/choose.hpp"
@@ -16,41 +18,37 @@ namespace {
 constexpr std::size_t kDrawsPerTask = 8192;  // about
 using Items = std::span<const std::int64_t>;
 
-// The row of one query being filled, and a look around now and then.
-class Row {
+// What one query gets, uniformly.
+class UniformDraws {
   public:
-    Row(Draws& result, std::size_t row, TaskContext& context)
-        : drawn_(result, row),
-          context_(context) {}
+    UniformDraws(const ComplementRows& rows, Items excluded, DrawSequence& draws)
+        : excluded_(excluded),
+          left_(rows.num_items - excluded.size()),
+          draws_(draws) {
+        if (!rows.replace) shuffle_.emplace(left_, draws);
+    }
 
-    [[nodiscard]] bool full() const noexcept { return drawn_.room() == 0; }
-    void add(std::uint64_t item) {
-        drawn_.add(static_cast<std::int64_t>(item));
-        if (drawn_.room() % kDrawsPerTask == 0) context_.checkpoint();
+    [[nodiscard]] bool any_left() const noexcept {
+        return shuffle_ ? !shuffle_->exhausted() : left_ > 0;
+    }
+    // Fills `items`, or the first of them; how many.
+    [[nodiscard]] std::size_t fill(std::span<std::uint64_t> items) {
+        std::size_t count = 0;
+        while (count < items.size() && any_left())
+            items[count++] = shuffle_ ? shuffle_->next() : draws_.below(left_);
+        skip_excluded(excluded_, items.first(count));
+        return count;
     }
 
   private:
-    DrawnRow drawn_;
-    TaskContext& context_;
+    Items excluded_;
+    std::uint64_t left_;
+    DrawSequence& draws_;
+    std::optional<SparseShuffle> shuffle_;
 };
 
-void draw_uniform(const ComplementRows& rows, Items excluded, DrawSequence& draws, Row out) {
-    const std::uint64_t left = rows.num_items - excluded.size();
-    if (rows.replace) {
-        while (left > 0 && !out.full()) {
-            const std::uint64_t i = draws.below(left);
-            out.add(i + excluded_before(excluded, i));
-        }
-        return;
-    }
-    SparseShuffle shuffle(left, draws);
-    while (!shuffle.exhausted() && !out.full()) {
-        const std::uint64_t i = shuffle.next();
-        out.add(i + excluded_before(excluded, i));
-    }
-}
-
-// Integer masses of all items and their sums.
+// Integer masses of all items and their sums, with a guide to where sums of each size are (Chen and
+// Asau, "On generating random variates from an empirical distribution", AIIE Trans. 6(2), 1974).
 class MassSums {
   public:
     explicit MassSums(std::span<const double> weights) {
@@ -59,6 +57,7 @@ class MassSums {
         sums_.push_back(0);
         for (const std::uint64_t mass : integer_masses(weights))
             sums_.push_back(sums_.back() + mass);
+        make_guide();
     }
 
     [[nodiscard]] std::uint64_t all() const noexcept { return sums_.back(); }
@@ -68,12 +67,30 @@ class MassSums {
     }
     // The item that holds this unit; unit < all().
     [[nodiscard]] std::size_t item_of(std::uint64_t unit) const noexcept {
-        const auto after = std::upper_bound(sums_.begin(), sums_.end(), unit);
-        return static_cast<std::size_t>(after - sums_.begin()) - 1;
+        const auto place = static_cast<std::size_t>(unit >> shift_);
+        const auto first = sums_.begin() + static_cast<std::ptrdiff_t>(guide_[place]) + 1;
+        const auto last = sums_.begin() + static_cast<std::ptrdiff_t>(guide_[place + 1]) + 1;
+        return static_cast<std::size_t>(std::upper_bound(first, last, unit) - sums_.begin()) - 1;
     }
 
   private:
+    // guide_[g]: the item that holds the unit g << shift_, or the last of those beyond all units;
+    // about as many as there are items.
+    void make_guide() {
+        shift_ = static_cast<int>(std::bit_width(all() - 1));
+        shift_ -= std::min(shift_, static_cast<int>(std::bit_width(sums_.size())));
+        const std::size_t places = static_cast<std::size_t>((all() - 1) >> shift_) + 2;
+        guide_.reserve(places);
+        std::size_t item = 0;
+        for (std::size_t g = 0; g < places; ++g) {
+            while (item + 2 < sums_.size() && sums_[item + 1] <= std::uint64_t{g} << shift_) ++item;
+            guide_.push_back(item);
+        }
+    }
+
     std::vector<std::uint64_t> sums_;
+    std::vector<std::size_t> guide_;
+    int shift_ = 0;
 };
 
 // The masses that are left for one row.
@@ -126,9 +143,46 @@ class MassesLeft {
     std::uint64_t left_ = 0;
 };
 
-void draw_weighted(MassesLeft& masses, bool replace, DrawSequence& draws, Row out) {
-    while (masses.left() > 0 && !out.full())
-        out.add(masses.take(draws.below(masses.left()), /*remove=*/!replace));
+// What one query gets, by weight.
+class WeightedDraws {
+  public:
+    WeightedDraws(MassesLeft& masses, bool replace, DrawSequence& draws)
+        : masses_(masses),
+          replace_(replace),
+          draws_(draws) {}
+
+    [[nodiscard]] std::size_t fill(std::span<std::uint64_t> items) {
+        std::size_t count = 0;
+        while (count < items.size() && masses_.left() > 0)
+            items[count++] = masses_.take(draws_.below(masses_.left()), /*remove=*/!replace_);
+        return count;
+    }
+
+  private:
+    MassesLeft& masses_;
+    bool replace_;
+    DrawSequence& draws_;
+};
+
+// Some at a time, until the row is full or nothing is left.
+template <class Source>
+void fill_row(Source source, DrawnRow out, TaskContext& context) {
+    std::uint64_t items[kAtOnce];
+    for (;;) {
+        const std::size_t wanted = std::min(kAtOnce, out.room());
+        const std::size_t count = source.fill(std::span(items).first(wanted));
+        out.add(std::span<const std::uint64_t>(items).first(count));
+        if (count < kAtOnce) return;
+        context.checkpoint();
+    }
+}
+
+// Ascending and distinct, all of them items.
+bool is_list_of(std::uint64_t num_items, Items list) {
+    for (std::size_t i = 1; i < list.size(); ++i)
+        if (list[i] <= list[i - 1]) return false;
+    return list.empty() ||
+           (list.front() >= 0 && static_cast<std::uint64_t>(list.back()) < num_items);
 }
 
 void check(const ComplementRows& rows, std::size_t num_drawn) {
@@ -138,15 +192,10 @@ void check(const ComplementRows& rows, std::size_t num_drawn) {
             "weights: expected one per item");
     require(rows.excluded.indptr.empty() || rows.excluded.indptr.size() == rows.num_rows + 1,
             "excluded: expected one list per row");
-    for (std::size_t row = 0; row < rows.num_rows; ++row) {
-        std::int64_t last = -1;
-        for (const std::int64_t item : rows.excluded.list(row)) {
-            require(item > last && static_cast<std::uint64_t>(item) < rows.num_items,
-                    "excluded: row " + std::to_string(row) +
-                        " is not an ascending list of distinct items");
-            last = item;
-        }
-    }
+    for (std::size_t row = 0; row < rows.num_rows; ++row)
+        if (!is_list_of(rows.num_items, rows.excluded.list(row)))
+            throw InvalidArgument("excluded: row " + std::to_string(row) +
+                                  " is not an ascending list of distinct items");
 }
 
 }  // namespace
@@ -166,12 +215,11 @@ Draws sample_complement(const ComplementRows& rows,
             DrawSequence draws(stream, row_query_id(key, row));
             const Items excluded = rows.excluded.list(row);
             if (rows.weights.empty()) {
-                draw_uniform(rows, excluded, draws, Row(result, row, context));
+                fill_row(UniformDraws(rows, excluded, draws), DrawnRow(result, row), context);
             } else {
                 left.reset(excluded);
-                draw_weighted(left, rows.replace, draws, Row(result, row, context));
+                fill_row(WeightedDraws(left, rows.replace, draws), DrawnRow(result, row), context);
             }
-            context.checkpoint();
         }
     });
     return result;

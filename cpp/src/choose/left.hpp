@@ -8,23 +8,33 @@
 
 namespace nearmiss {
 
-// How many of `excluded` (ascending, distinct) lie before the i-th number, from 0, that is not
-// among them. That number is i plus this.
+// Replaces every i by the i-th number, from 0, that is not among `excluded` (ascending, distinct):
+// i plus how many of those lie before it. At most kAtOnce at a time.
+inline constexpr std::size_t kAtOnce = 64;
+
 template <class T>
-[[nodiscard]] std::size_t excluded_before(std::span<const T> excluded, std::uint64_t i) noexcept {
-    // excluded[j] - j numbers are left before the j-th excluded one.
-    // Halves without branches, which nobody could foresee.
-    std::size_t before = 0;
-    std::size_t size = excluded.size();
-    const auto is_before = [&](std::size_t j) {
-        return static_cast<std::uint64_t>(excluded[j]) - j <= i;
+void skip_excluded(std::span<const T> excluded, std::span<std::uint64_t> numbers) noexcept {
+    // excluded[j] - j numbers are left before the j-th excluded one. All searches go on side by
+    // side and halve without branches: one waits for memory while others compute.
+    std::size_t before[kAtOnce] = {};
+    const auto step = [&](std::size_t half) {
+        for (std::size_t k = 0; k < numbers.size(); ++k) {
+            const std::size_t j = before[k] + half - 1;
+            const bool lies_before = static_cast<std::uint64_t>(excluded[j]) - j <= numbers[k];
+            before[k] += half & (0 - static_cast<std::size_t>(lies_before));
+        }
     };
-    while (size > 1) {
-        const std::size_t half = size / 2;
-        before += is_before(before + half - 1) ? half : 0;
-        size -= half;
-    }
-    return before + (size == 1 && is_before(before) ? 1 : 0);
+    std::size_t size = excluded.size();
+    for (; size > 1; size -= size / 2) step(size / 2);
+    if (size == 1) step(1);
+    for (std::size_t k = 0; k < numbers.size(); ++k) numbers[k] += before[k];
+}
+
+// The i-th number, from 0, that is not among `excluded`.
+template <class T>
+[[nodiscard]] std::uint64_t number_left(std::span<const T> excluded, std::uint64_t i) noexcept {
+    skip_excluded(excluded, std::span(&i, 1));
+    return i;
 }
 
 }  // namespace nearmiss

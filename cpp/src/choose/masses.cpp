@@ -14,8 +14,20 @@
 namespace nearmiss {
 namespace {
 
-// Of frexp and ldexp only exact results are used: they are the same everywhere.
 constexpr int kSumBits = 62;
+
+// x * 2^exponent, exactly unless the result is tiny.
+class PowerOfTwo {
+  public:
+    explicit PowerOfTwo(int exponent)
+        : half_(std::ldexp(1.0, exponent / 2)),
+          rest_(std::ldexp(1.0, exponent - exponent / 2)) {}
+    double operator*(double x) const { return x * half_ * rest_; }
+
+  private:
+    double half_;
+    double rest_;
+};
 
 std::uint64_t rounded(double x) {
     const auto whole = static_cast<std::uint64_t>(x);
@@ -24,10 +36,11 @@ std::uint64_t rounded(double x) {
 
 // All finite and not negative.
 void check_not_negative(std::span<const double> values, const std::string& name) {
-    for (std::size_t i = 0; i < values.size(); ++i)
-        require(std::isfinite(values[i]) && values[i] >= 0,
-                name + ": item " + std::to_string(i) + " has " + as_text(values[i]) +
-                    "; expected a finite number of at least 0");
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        if (std::isfinite(values[i]) && values[i] >= 0) continue;
+        throw InvalidArgument(name + ": item " + std::to_string(i) + " has " + as_text(values[i]) +
+                              "; expected a finite number of at least 0");
+    }
 }
 
 }  // namespace
@@ -40,12 +53,14 @@ std::vector<std::uint64_t> integer_masses(std::span<const double> weights) {
     int exponent = 0;
     (void)std::frexp(largest, &exponent);
     double sum = 0;
-    for (const double weight : weights) sum += std::ldexp(weight, -exponent);
+    const PowerOfTwo to_one(-exponent);
+    for (const double weight : weights) sum += to_one * weight;
     int sum_exponent = 0;
     (void)std::frexp(sum, &sum_exponent);
     std::vector<std::uint64_t> masses(weights.size());
+    const PowerOfTwo to_units(kSumBits - sum_exponent - exponent);
     std::transform(weights.begin(), weights.end(), masses.begin(), [&](double weight) {
-        return rounded(std::ldexp(weight, kSumBits - sum_exponent - exponent));
+        return rounded(to_units * weight);
     });
     return masses;
 }

@@ -45,9 +45,9 @@ class DrawnRow {
           width_(draws.indices.size() / draws.counts.size()) {}
 
     [[nodiscard]] std::size_t room() const noexcept { return width_ - count(); }
-    void add(std::int64_t index) {
-        draws_.indices[row_ * width_ + count()] = index;
-        ++draws_.counts[row_];
+    void add(std::span<const std::uint64_t> indices) {
+        std::copy(indices.begin(), indices.end(), draws_.indices.data() + row_ * width_ + count());
+        draws_.counts[row_] += static_cast<std::int64_t>(indices.size());
     }
     [[nodiscard]] std::span<double> log_probs() {
         return std::span(draws_.log_probs).subspan(row_ * width_, width_);

@@ -44,8 +44,7 @@ class Complement {
 
     // The i-th place that is left.
     [[nodiscard]] std::size_t place(std::size_t i) const noexcept {
-        const std::size_t compacted =
-            i + excluded_before(std::span<const std::size_t>(excluded_), i);
+        const std::size_t compacted = number_left(std::span<const std::size_t>(excluded_), i);
         const std::size_t place = compacted + first_;
         return place < gap_begin_ ? place : place + gap_;
     }

@@ -27,7 +27,7 @@ constexpr std::size_t kCandidatesPerTask = 16384;  // about
 struct Keyed {
     double key;
     std::uint64_t id;
-    std::size_t column;
+    std::uint64_t column;
 
     // The better one.
     friend bool operator>(const Keyed& a, const Keyed& b) {
@@ -142,7 +142,9 @@ class WeightedSampler {
         }
         const std::span<const Keyed> drawn = best_.sorted();
         DrawnRow out(draws, row);
-        for (const Keyed& one : drawn) out.add(static_cast<std::int64_t>(one.column));
+        columns_.clear();
+        for (const Keyed& one : drawn) columns_.push_back(one.column);
+        out.add(columns_);
         if (!draws.log_probs.empty()) write_log_probs(weights, ids, drawn, out.log_probs());
     }
 
@@ -203,6 +205,7 @@ class WeightedSampler {
     BestKeys best_;
     RepeatFinder repeats_;
     std::vector<double> keys_;
+    std::vector<std::uint64_t> columns_;
     std::vector<double> left_;
 };
 
