@@ -9,15 +9,18 @@ from typing import Literal, TypeAlias
 from data import ElementType, Source
 from limits import LimitsKind
 
-Suite: TypeAlias = Literal["topk", "mine"]
+Suite: TypeAlias = Literal["topk", "mine", "sample"]
 # search: nearest rows, under limits where the case names some; pairs: negatives of known pairs;
-# memory: how much `mine` needs.
-Kind: TypeAlias = Literal["search", "pairs-real", "pairs-near", "memory"]
+# memory: how much `mine` needs; weighted, complement: random draws (see draws.py).
+Kind: TypeAlias = Literal["search", "pairs-real", "pairs-near", "memory", "weighted", "complement"]
 
 
 @dataclass(frozen=True)
 class Size:
-    """n queries, m corpus rows, k results, d dimensions."""
+    """n queries, m corpus rows, k results, d dimensions.
+
+    Of draws: m columns or items, k draws, d excluded items per query.
+    """
 
     n: int
     m: int
@@ -148,6 +151,13 @@ CASES = (
     _limited("limits-exclude", "exclude-near", None),
     _mine("mine-st", "pairs-real"),
     _mine("mine-st-near", "pairs-near"),
+    Case("draw-weighted", "sample", "weighted", "made-up", Size(100_000, 200, 15, 0),
+         Size(500, 200, 15, 0),
+         (_match("without replacement", "ours:weighted", {"numpy:choice": 50.0}),)),
+    Case("draw-complement", "sample", "complement", "made-up", Size(10_000, 1_000_000, 100, 50),
+         Size(500, 2500, 100, 50),
+         (_match("with replacement", "ours:complement",
+                 {"numpy:reject-by-search": 5.0, "numpy:reject-by-comparison": 5.0}),)),
     Case("memory", "mine", "memory", "docstrings", Size(4096, 200_000, 100, 384),
          Size(60, 2500, 100, 384), ()),
 )  # fmt: skip

@@ -22,7 +22,8 @@ import numpy.typing as npt
 
 Rows: TypeAlias = npt.NDArray[np.float32]
 Ids: TypeAlias = npt.NDArray[np.int64]
-Source: TypeAlias = Literal["docstrings", "layers", "clusters", "gaussian"]
+# "made-up": no vectors at all.
+Source: TypeAlias = Literal["docstrings", "layers", "clusters", "gaussian", "made-up"]
 ElementType: TypeAlias = Literal["float32", "int8"]
 
 _FILES = {"docstrings": "minilm-docstrings-30k.npy", "layers": "minilm-layers-15k-768.npy"}

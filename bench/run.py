@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run the benchmarks: ``python bench/run.py topk|mine [--case NAME ...]``, or ``--smoke``.
+"""Run the benchmarks: ``python bench/run.py topk|mine|sample [--case NAME ...]``, or ``--smoke``.
 
 Read README.md of this folder for the protocol and how to read a result.
 """
@@ -9,12 +9,16 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import checks
 import data
+import draw_checks
+import draws
 import numpy as np
 import report
 from calibrate import Calibrator, build_calibrator, describe_machine, describe_thread_pools
@@ -191,32 +195,31 @@ def look_inside(name: str, task: Task, run: Run, median_s: float) -> dict[str, A
     return found
 
 
+def multiply_add_rates(size: Size, peak_gflops: float | None, median_s: float) -> dict[str, Any]:
+    """Useful multiply-adds per second of a search, and the share of the peak."""
+    rate = size.n * size.m * size.d / median_s / 1e9
+    return {"gmacs": rate, "of_peak": 2 * rate / peak_gflops if peak_gflops else None}
+
+
 def summarise(
-    match: Match,
-    size: Size,
-    contestants: dict[str, Contestant],
-    timings: Timings,
-    peak_gflops: float | None,
+    match: Match, timings: Timings, rates: Callable[[float], dict[str, Any]]
 ) -> dict[str, Any]:
-    """Times, rates and ratios of one match, as numbers."""
-    multiply_adds = size.n * size.m * size.d
+    """Times, rates (of a median time) and ratios of one match, as numbers."""
     runs = {}
-    for name in contestants:
+    for name in timings.samples:
         median = float(np.median(timings.walls(name)))
-        rate = multiply_adds / median / 1e9
         runs[name] = {
             "median_s": median,
             "least_s": float(timings.walls(name).min()),
             "wall_s": timings.walls(name).tolist(),
             "cpu_s": [sample.cpu_s for sample in timings.samples[name]],
             "repeats": timings.repeats[name],
-            "gmacs": rate,
-            "of_peak": 2 * rate / peak_gflops if peak_gflops else None,
+            **rates(median),
             "peak_extra_bytes": timings.peak_bytes(name),
         }
     ratios = {
         name: paired_ratio(timings, match.ours, name).as_dict()
-        for name in contestants
+        for name in runs
         if name != match.ours
     }
     for name, target in match.targets.items():
@@ -252,7 +255,7 @@ def run_match(
         )
         pools = describe_thread_pools()
     size = case.smoke if settings.smoke else case.size
-    record = summarise(match, size, contestants, timings, machine.peak_gflops)
+    record = summarise(match, timings, partial(multiply_add_rates, size, machine.peak_gflops))
     for name, one in contestants.items():
         if is_ours(name):
             run = record["runs"][name]
@@ -260,6 +263,41 @@ def run_match(
     record["checks"] = verify(case, match, task, contestants, timings)
     record["thread_pools"] = pools
     record["versions"] = {name: one.adapter.describe() for name, one in contestants.items()}
+    return record
+
+
+def run_draws(
+    match: Match, task: draws.DrawTask, settings: Settings, machine: Machine
+) -> dict[str, Any]:
+    """Time one match of random draws, check their law, and sum it up."""
+    names = [match.ours, *match.peers]
+    adapters = {name: load_adapter(name.partition(":")[0]) for name in names}
+
+    def run_of(name: str, of: draws.DrawTask) -> Run:
+        run: Run = adapters[name].DRAWS[name.partition(":")[2]](of)  # type: ignore[attr-defined]
+        return run
+
+    runs = {name: run_of(name, task) for name in names}
+    if settings.noise_floor:
+        runs = {match.ours: runs[match.ours], "the same again": run_of(match.ours, task)}
+        adapters = dict.fromkeys(runs, adapters[match.ours])
+        match = replace(match, targets={})
+    with threadpool_limits(limits=settings.threads):
+        timings = interleave(
+            runs,
+            settings.rounds,
+            discard_first=not settings.smoke,
+            read_peak=lambda: machine.probe(settings.threads),
+        )
+    num_draws = task.k * len(task.query_ids)
+    record = summarise(match, timings, lambda median_s: {"draws_per_s": num_draws / median_s})
+    rows = {name: draws.rows_of(timings.results[name]) for name in runs}
+    record["checks"] = {name: draw_checks.check_draws(name, task, of) for name, of in rows.items()}
+    first = np.arange(min(_ONE_THREAD_QUERIES, len(task.query_ids)))
+    again = draws.rows_of(run_of(match.ours, task.take(first, threads=1))())
+    cause = "the number of threads or the batch"
+    draw_checks.check_same_draws(match.ours, cause, rows[match.ours][first], again)
+    record["versions"] = {name: adapter.describe() for name, adapter in adapters.items()}
     return record
 
 
@@ -292,6 +330,11 @@ def run_case(case: Case, settings: Settings, machine: Machine) -> dict[str, Any]
         record["memory"] = probe_in_fresh_process(size, settings.threads, base_rows)
         record["origin"] = record["memory"].pop("origin")
         return record
+    if case.kind == "weighted" or case.kind == "complement":
+        drawing = draws.make_task(case.kind, size.n, size.m, size.k, size.d, settings.threads)
+        record["origin"] = "made up"
+        record["matches"] = [run_draws(match, drawing, settings, machine) for match in case.matches]
+        return record
     task = load_task(case, size, settings)
     record["origin"] = task.vectors.origin
     record["matches"] = []
@@ -304,7 +347,7 @@ def run_case(case: Case, settings: Settings, machine: Machine) -> dict[str, Any]
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("suite", nargs="?", choices=("topk", "mine"), help="default: both")
+    parser.add_argument("suite", nargs="?", choices=("topk", "mine", "sample"), help="default: all")
     parser.add_argument("--case", nargs="+", default=[], metavar="NAME")
     parser.add_argument("--list", action="store_true", help="list the cases and stop")
     parser.add_argument(

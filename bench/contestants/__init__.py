@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeAlias, cast
 import numpy as np
 import numpy.typing as npt
 from data import Vectors
+from draws import DrawTask
 from limits import Limits
 
 
@@ -56,10 +57,14 @@ class Answer:
 
 
 Job: TypeAlias = Callable[[Task], Callable[[], Any]]
+DrawJob: TypeAlias = Callable[[DrawTask], Callable[[], Any]]
 
 
 class Adapter(Protocol):
-    """A peer. ``JOBS`` maps a job's name to what prepares it."""
+    """A peer. ``JOBS`` maps a job's name to what prepares it.
+
+    An adapter with jobs of the suite ``sample`` has them in ``DRAWS``, a mapping to `DrawJob`.
+    """
 
     JOBS: Mapping[str, Job]
 

@@ -10,6 +10,8 @@ from functools import partial
 from typing import Any
 
 import nearmiss as nm
+import numpy as np
+from draws import DrawTask
 from nearmiss import _core
 
 from contestants import Answer, Task
@@ -172,3 +174,34 @@ JOBS = {
     for name, job in _JOBS.items()
     for precision in PRECISIONS
 }
+
+
+def _weighted(task: DrawTask) -> Callable[[], Any]:
+    def run() -> Any:
+        return nm.sampling.weighted(
+            task.log_weights, task.k, query_ids=task.query_ids, num_threads=task.threads
+        )
+
+    return run
+
+
+def _complement(task: DrawTask) -> Callable[[], Any]:
+    """The lists come as positives often do, in CSR arrays."""
+    assert task.excluded is not None
+    n, width = task.excluded.shape
+    lists = (np.arange(n + 1, dtype=np.int64) * width, task.excluded.ravel())
+
+    def run() -> Any:
+        return nm.sampling.complement(
+            task.num_items,
+            lists,
+            task.k,
+            replace=True,
+            query_ids=task.query_ids,
+            num_threads=task.threads,
+        )
+
+    return run
+
+
+DRAWS = {"weighted": _weighted, "complement": _complement}

@@ -13,4 +13,5 @@ PYBIND11_MODULE(_core, module) {
     bind_mine(module);
     bind_designs(module);
     bind_row_cuts(module);
+    bind_sampling(module);
 }

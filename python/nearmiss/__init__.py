@@ -7,7 +7,7 @@ A *hard negative* is a near miss: an item close to a query that is not one of it
 from importlib import import_module
 from types import ModuleType
 
-from nearmiss import formats, strategies
+from nearmiss import formats, sampling, strategies
 from nearmiss.corpus import Corpus
 from nearmiss.limits import Limits
 from nearmiss.mining import mine, mine_candidates, topk
@@ -25,6 +25,7 @@ __all__ = [
     "formats",
     "mine",
     "mine_candidates",
+    "sampling",
     "simd_targets",
     "strategies",
     "topk",

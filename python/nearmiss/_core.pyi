@@ -153,6 +153,39 @@ def random_bits(
 def sample_columns(
     counts: _Int64, num_columns: int, query_ids: _Int64, num_drawn: int, seed: int, epoch: int
 ) -> _Int64: ...  # (n, num_drawn) columns ascending, -1 padded
+def sample_weighted(
+    log_weights: _Float64,  # (n, p)
+    ids: _Int64 | None,  # (n, p), -1 none; None: column numbers
+    num_drawn: int,
+    query_ids: _Int64,
+    seed: int,
+    epoch: int,
+    with_log_probs: bool = False,
+    num_threads: int = 0,
+) -> tuple[_Int64, _Int64, _Float64 | None]: ...  # columns, counts, log_probs
+def sample_complement(
+    num_items: int,
+    excluded: _Csr,
+    num_drawn: int,
+    weights: _Float64 | None,  # (num_items,)
+    replace: bool,
+    query_ids: _Int64,
+    seed: int,
+    epoch: int,
+    num_threads: int = 0,
+) -> tuple[_Int64, _Int64, None]: ...  # items, counts
+
+@final
+class AliasTable:
+    def __init__(self, weights: _Float64) -> None: ...
+    def draw(
+        self, num_drawn: int, query_ids: _Int64, seed: int, epoch: int, num_threads: int = 0
+    ) -> _Int64: ...
+    def probabilities(self) -> _Float64: ...
+
+def power_weights(values: _Float64, power: float, name: str) -> _Float64: ...
+def log(x: _Float64) -> _Float64: ...  # flat; the same bits everywhere, as exp
+def exp(x: _Float64) -> _Float64: ...
 def inclusion_probabilities(
     weights: _Float64, sizes: _Int64, num_threads: int = 0
 ) -> _Float64: ...  # (n, p)

@@ -211,10 +211,20 @@ def integers_to_int64(array: npt.NDArray[Any], name: str) -> Int64:
     return np.ascontiguousarray(array, dtype=np.int64)
 
 
-def as_float64_vector(value: Any, name: str, length: int, what: str = "query") -> Float64:
-    """Return a 1-dimensional float64 array of ``length`` real numbers, one per ``what``."""
+def as_float64_vector(
+    value: Any, name: str, length: int | None = None, what: str = "query"
+) -> Float64:
+    """Return a 1-dimensional float64 array; ``length`` numbers, one per ``what``, if given."""
     array = _as_reals(value, name)
     _check_vector(array, name, length, what)
+    return to_float64(array) if array.dtype == np.float32 else array
+
+
+def as_float64_matrix(value: Any, name: str) -> Float64:
+    """Return a 2-dimensional float64 array of real numbers."""
+    array = _as_reals(value, name)
+    if array.ndim != 2:
+        raise ValueError(f"{name}: expected shape (rows, columns), got {array.shape}")
     return to_float64(array) if array.dtype == np.float32 else array
 
 

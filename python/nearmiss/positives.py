@@ -375,15 +375,36 @@ def _check_range(pairs: _Pairs, name: str, num_rows: int | None) -> None:
 
 
 def _group_by_query(pairs: _Pairs, num_queries: int) -> Lists:
-    queries, rows = pairs.queries[pairs.rows >= 0], pairs.rows[pairs.rows >= 0]
-    order = np.lexsort((rows, queries))
-    queries, rows = queries[order], rows[order]
-    fresh = np.ones(len(rows), dtype=np.bool_)
-    fresh[1:] = (queries[1:] != queries[:-1]) | (rows[1:] != rows[:-1])
-    queries, rows = queries[fresh], rows[fresh]
+    queries, rows = pairs
+    present = rows >= 0
+    if not present.all():
+        queries, rows = queries[present], rows[present]
+    if not _in_order(queries, rows):
+        queries, rows = _sort_pairs(queries, rows)
     indptr = np.zeros(num_queries + 1, dtype=np.int64)
     np.cumsum(np.bincount(queries, minlength=num_queries), out=indptr[1:])
     return Lists(indptr, np.ascontiguousarray(rows, dtype=np.int64))
+
+
+def _in_order(queries: Int64, rows: Int64) -> bool:
+    """Tell whether pairs are sorted already and all different, as lists often are."""
+    later = queries[1:] > queries[:-1]
+    later |= (queries[1:] == queries[:-1]) & (rows[1:] > rows[:-1])
+    return bool(later.all())
+
+
+def _sort_pairs(queries: Int64, rows: Int64) -> tuple[Int64, Int64]:
+    """Return the distinct pairs, by query and then by row."""
+    stride = int(rows.max()) + 1
+    if (int(queries.max()) + 1) * stride <= np.iinfo(np.int64).max:
+        numbers = np.sort(queries * np.int64(stride) + rows)  # a pair is one number
+        queries, rows = np.divmod(numbers, np.int64(stride))
+    else:
+        order = np.lexsort((rows, queries))
+        queries, rows = queries[order], rows[order]
+    fresh = np.ones(len(rows), dtype=np.bool_)
+    fresh[1:] = (queries[1:] != queries[:-1]) | (rows[1:] != rows[:-1])
+    return queries[fresh], rows[fresh]
 
 
 def _row_map(ids: Iterable[Any] | None, name: str) -> dict[str, int] | None:

@@ -215,7 +215,7 @@ class Queries:
         if limits.has_margin and positives is None and positive_scores is None:
             name = "relative_margin" if limits.absolute_margin is None else "absolute_margin"
             raise ValueError(f"{name}: needs positives or positive_scores to refer to")
-        ids = _check_query_ids(query_ids, count)
+        ids = check_query_ids(query_ids, count)
         return cls(
             count,
             to_lists(positives, "positives", count, num_rows),
@@ -246,7 +246,8 @@ class Queries:
         }
 
 
-def _check_query_ids(query_ids: npt.ArrayLike | None, count: int) -> Int64:
+def check_query_ids(query_ids: npt.ArrayLike | None, count: int) -> Int64:
+    """Return the ids, all different and not negative; without them the row numbers."""
     if query_ids is None:
         return np.arange(count, dtype=np.int64)
     ids = as_integers(query_ids, "query_ids", count, "query")

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which SIMD target is used, and that one with wrong answers is not.
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -99,6 +100,44 @@ void keeps_places(const void* const* rows,
 
 void converts_nothing(const void*, std::size_t cols, float* out) { std::fill_n(out, cols, 0.0f); }
 
+void last_log_is_one_off(const double* x, std::size_t count, double* out) {
+    right().log(x, count, out);
+    out[count - 1] = std::nextafter(out[count - 1], 0.0);
+}
+
+void exp_flushes_small_results(const double* x, std::size_t count, double* out) {
+    right().exp(x, count, out);
+    for (std::size_t i = 0; i < count; ++i)
+        if (out[i] < 0x1p-1022) out[i] = 0;
+}
+
+void carries_no_further_than_32_bits(const QueryStream& stream,
+                                     std::uint64_t first,
+                                     std::size_t count,
+                                     std::uint64_t* bits) {
+    for (std::size_t i = 0; i < count; ++i)
+        right().random_bits(stream, (first + i) & 0xffffffff, 1, bits + i);
+}
+
+bool ignores_the_query(const NoiseTask& task, double* keys) {
+    NoiseTask other = task;
+    other.stream.query_id &= 0xffffffff;
+    return right().noisy_keys(other, keys);
+}
+
+bool never_finds_fault(const NoiseTask& task, double* keys) {
+    (void)right().noisy_keys(task, keys);
+    return true;
+}
+
+double floor_of_the_next_rank(const double* keys, std::size_t count, std::size_t rank) {
+    return right().rank_floor(keys, count, rank == 24 ? 25 : rank);
+}
+
+void forgets_equal_keys(const double* keys, std::size_t count, double least, std::uint64_t* bits) {
+    right().keys_from(keys, count, std::nextafter(least, 1e9), bits);
+}
+
 template <class Spoil>
 std::string wrong_after(const Spoil& spoil) {
     KernelTable table = right();
@@ -136,6 +175,14 @@ TEST(a_table_with_one_wrong_function_is_found_out) {
     CHECK(wrong_after([](auto& t) { t.rotate = &rotates_without_signs; }) == "rotate");
     CHECK(wrong_after([](auto& t) { t.quantise = &loses_a_residual; }) == "quantise");
     CHECK(wrong_after([](auto& t) { t.quantise = &codes_are_one_off; }) == "quantise");
+    CHECK(wrong_after([](auto& t) { t.log = &last_log_is_one_off; }) == "log");
+    CHECK(wrong_after([](auto& t) { t.exp = &exp_flushes_small_results; }) == "exp");
+    CHECK(wrong_after([](auto& t) { t.random_bits = &carries_no_further_than_32_bits; }) ==
+          "random_bits");
+    CHECK(wrong_after([](auto& t) { t.noisy_keys = &ignores_the_query; }) == "noisy_keys");
+    CHECK(wrong_after([](auto& t) { t.noisy_keys = &never_finds_fault; }) == "noisy_keys");
+    CHECK(wrong_after([](auto& t) { t.rank_floor = &floor_of_the_next_rank; }) == "rank_floor");
+    CHECK(wrong_after([](auto& t) { t.keys_from = &forgets_equal_keys; }) == "keys_from");
     CHECK(wrong_after([](auto& t) { t.of_type[0].inner_products = &products_in_float32<0>; }) ==
           "inner_products");
     CHECK(wrong_after([](auto& t) { t.of_type[1].inner_products = &products_in_float32<1>; }) ==

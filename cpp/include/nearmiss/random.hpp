@@ -9,14 +9,18 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
+#include <span>
 
 namespace nearmiss {
 
 enum class Stream : std::uint32_t {
-    pool_noise = 1,     // counter: corpus row
-    uniform_rows = 2,   // counter: draw number
-    table_columns = 3,  // counter: draw number
+    pool_noise = 1,        // counter: corpus row or candidate id
+    uniform_rows = 2,      // counter: draw number
+    table_columns = 3,     // counter: draw number
+    complement_items = 4,  // counter: draw number
+    alias_draws = 5,       // counter: draw number
     // 32 and on: designs of fixed size
     conditional_poisson = 32,  // counter: column
     pivotal = 33,              // counter: draw number
@@ -25,6 +29,9 @@ enum class Stream : std::uint32_t {
 
 using PhiloxBlock = std::array<std::uint32_t, 4>;
 using PhiloxKey = std::array<std::uint32_t, 2>;
+
+// What is added to the key from round to round.
+inline constexpr PhiloxKey kPhiloxSteps{0x9E3779B9u, 0xBB67AE85u};
 
 [[nodiscard]] PhiloxBlock philox4x32(PhiloxBlock counter, PhiloxKey key) noexcept;
 
@@ -42,6 +49,11 @@ class RandomStream {
         return static_cast<double>(bits(query_id, counter) >> 11) * 0x1p-53;
     }
 
+    // out[i] = bits(query_id, counter + i), faster than one by one.
+    void fill(std::uint64_t query_id, std::uint64_t counter, std::span<std::uint64_t> out) const;
+
+    [[nodiscard]] PhiloxKey key() const noexcept { return key_; }
+
   private:
     PhiloxKey key_;
 };
@@ -55,12 +67,43 @@ class DrawSequence {
 
     // Uniform on [0, bound), exactly (Lemire, "Fast random integer generation in an interval",
     // ACM TOMACS 29(1), 2019). bound >= 1.
-    [[nodiscard]] std::uint64_t below(std::uint64_t bound) noexcept;
+    [[nodiscard]] std::uint64_t below(std::uint64_t bound) {
+        const WideProduct product = multiply(next_bits(), bound);
+        return product.low >= bound ? product.high : below_slowly(product, bound);
+    }
 
   private:
+    struct WideProduct {
+        std::uint64_t high;
+        std::uint64_t low;
+    };
+
+    static constexpr WideProduct multiply(std::uint64_t a, std::uint64_t b) {
+        const std::uint64_t low_low = (a & 0xffffffffu) * (b & 0xffffffffu);
+        const std::uint64_t high_low = (a >> 32) * (b & 0xffffffffu);
+        const std::uint64_t low_high = (a & 0xffffffffu) * (b >> 32);
+        const std::uint64_t middle = (low_low >> 32) + (high_low & 0xffffffffu) + low_high;
+        return {(a >> 32) * (b >> 32) + (high_low >> 32) + (middle >> 32),
+                (middle << 32) | (low_low & 0xffffffffu)};
+    }
+
+    [[nodiscard]] std::uint64_t next_bits() {
+        if (used_ == num_made_) make_more();
+        return made_[used_++];
+    }
+    void make_more();
+    [[nodiscard]] std::uint64_t below_slowly(WideProduct product, std::uint64_t bound);
+
+    // Numbers are made ahead, few at first: many sequences are short.
+    static constexpr std::size_t kFirst = 8;
+    static constexpr std::size_t kMost = 64;
+
     const RandomStream& stream_;
     std::uint64_t query_id_;
-    std::uint64_t counter_ = 0;
+    std::uint64_t counter_ = 0;  // of the first number not made
+    std::array<std::uint64_t, kMost> made_;
+    std::size_t num_made_ = 0;
+    std::size_t used_ = 0;
 };
 
 }  // namespace nearmiss

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "choose/choose.hpp"
+#include "choose/left.hpp"
 
 namespace nearmiss {
 namespace {
@@ -43,17 +44,7 @@ class Complement {
 
     // The i-th place that is left.
     [[nodiscard]] std::size_t place(std::size_t i) const noexcept {
-        // excluded_[j] - j places are left before the j-th excluded one.
-        std::size_t low = 0;
-        std::size_t high = excluded_.size();
-        while (low < high) {
-            const std::size_t middle = (low + high) / 2;
-            if (excluded_[middle] - middle <= i)
-                low = middle + 1;
-            else
-                high = middle;
-        }
-        const std::size_t compacted = i + low;
+        const std::size_t compacted = number_left(std::span<const std::size_t>(excluded_), i);
         const std::size_t place = compacted + first_;
         return place < gap_begin_ ? place : place + gap_;
     }

@@ -100,6 +100,24 @@ struct QuantiseTask {
     float* segment_norms;  // segments x 2 x kPanelRows: squared norms of codes in even, odd pairs
 };
 
+// ---- randomness -------------------------------------------------------------------------------
+inline constexpr std::size_t kPhiloxRounds = 10;
+
+// The random stream of one query.
+struct QueryStream {
+    std::uint64_t query_id;
+    std::uint64_t keys[kPhiloxRounds][2];  // of 32 bits, for every round
+};
+
+// Candidates of one query, to be given noise.
+struct NoiseTask {
+    const double* log_weights;  // count
+    const std::uint64_t* ids;   // count, the highest bit set where there is no candidate; or null:
+    std::uint64_t first_id;     // first_id, first_id + 1, …
+    std::size_t count;
+    QueryStream stream;
+};
+
 // Which rows to score against a query: row `positions[i]` begins at data + positions[i] * stride.
 struct RowList {
     const char* data;
@@ -126,6 +144,22 @@ struct KernelTable {
     std::uint32_t (*screen_codes)(const CodeScreenTask& task, TileHit* hits);
     void (*rotate)(const RotateTask& task);
     void (*quantise)(const QuantiseTask& task);
+
+    // Natural logarithm and exponential, see portable_math.hpp; out may be x.
+    void (*log)(const double* x, std::size_t count, double* out);
+    void (*exp)(const double* x, std::size_t count, double* out);
+    // bits[i] = RandomStream::bits(query id, first + i)
+    void (*random_bits)(const QueryStream& stream,
+                        std::uint64_t first,
+                        std::size_t count,
+                        std::uint64_t* bits);
+    // keys[i] = log weight + Gumbel noise of RandomStream::bits(query id, id), as sampling.hpp
+    // defines it; -infinity where there is no candidate. Whether all keys are below infinity.
+    bool (*noisy_keys)(const NoiseTask& task, double* keys);
+    // A number that the greatest `rank` keys reach, and, if it is worth while, few others.
+    double (*rank_floor)(const double* keys, std::size_t count, std::size_t rank);
+    // Bit i % 64 of bits[i / 64]: whether keys[i] >= least, which is above -infinity.
+    void (*keys_from)(const double* keys, std::size_t count, double least, std::uint64_t* bits);
 
     // Promise 1 of the design: sums in float64 over eight lanes, the same bits on every target.
     struct PerType {

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <vector>
 
 #include "aligned_buffer.hpp"
@@ -395,6 +396,139 @@ const char* wrong_for_rows(const KernelTable& table, std::size_t type, std::size
     return nullptr;
 }
 
+// ---- randomness: all of it decides draws, so it must agree to the last bit -----------------------
+using OfNumbers = void (*)(const double*, std::size_t, double*);
+
+// Numbers of every magnitude, and of those that arguments usually have; the first are special.
+std::vector<double> any_numbers(std::size_t count) {
+    constexpr double kInfinity = std::numeric_limits<double>::infinity();
+    std::vector<double> x{0.0,
+                          -0.0,
+                          kInfinity,
+                          -kInfinity,
+                          -1.0,
+                          1.0,
+                          0x1p-1074,
+                          0x1p-1022,
+                          0x1.fffffffffffffp+1023,
+                          -745.2,
+                          709.7,
+                          -708.5};
+    Numbers numbers(count);
+    while (x.size() < count) {
+        const std::uint64_t bits = std::uint64_t{numbers.bits()} << 32 | numbers.bits();
+        const double any = std::bit_cast<double>(bits);
+        if (!std::isnan(any)) x.push_back(any);
+        x.push_back(any_float(numbers));
+        x.push_back(std::abs(any_float(numbers)) * 0x1p-11);
+    }
+    x.resize(count);
+    return x;
+}
+
+bool maps_right(OfNumbers found, OfNumbers wanted) {
+    for (const std::size_t count : {1, 8, 13, 500}) {
+        const std::vector<double> x = any_numbers(count);
+        std::vector<double> of_found(count);
+        std::vector<double> of_wanted(count);
+        found(x.data(), count, of_found.data());
+        wanted(x.data(), count, of_wanted.data());
+        if (!same_bits(of_found, of_wanted)) return false;
+    }
+    const double nan = std::numeric_limits<double>::quiet_NaN();
+    double of_nan = 0;
+    found(&nan, 1, &of_nan);
+    return std::isnan(of_nan);
+}
+
+QueryStream some_stream(Numbers& numbers) {
+    QueryStream stream{0x123456789abcdef, {}};
+    for (auto& keys : stream.keys)
+        for (std::uint64_t& key : keys) key = numbers.bits();
+    return stream;
+}
+
+bool random_bits_is_right(const KernelTable& table) {
+    for (const std::size_t count : {1, 8, 15, 64}) {
+        Numbers numbers(count);
+        const QueryStream stream = some_stream(numbers);
+        std::vector<std::uint64_t> found(count);
+        std::vector<std::uint64_t> wanted(count);
+        table.random_bits(stream, 0xfffffffb, count, found.data());
+        kernel_table_scalar.random_bits(stream, 0xfffffffb, count, wanted.data());
+        if (!same_bits(found, wanted)) return false;
+    }
+    return true;
+}
+
+struct Noisy {
+    std::vector<double> keys;
+    bool below_infinity;
+};
+
+Noisy noisy(const KernelTable& table, std::size_t count, bool with_ids, double special) {
+    Numbers numbers(count);
+    std::vector<double> weights(count);
+    std::vector<std::uint64_t> ids(count);
+    for (std::size_t i = 0; i < count; ++i) {
+        weights[i] = any_float(numbers);
+        ids[i] = std::uint64_t{numbers.bits()} << 31 | numbers.bits();
+        if (i % 5 == 3) ids[i] = ~std::uint64_t{0};
+    }
+    weights[count / 2] = special;
+    const NoiseTask task{
+        weights.data(), with_ids ? ids.data() : nullptr, 77, count, some_stream(numbers)};
+    Noisy result{std::vector<double>(count), false};
+    result.below_infinity = table.noisy_keys(task, result.keys.data());
+    return result;
+}
+
+bool noisy_keys_is_right(const KernelTable& table) {
+    constexpr double kInfinity = std::numeric_limits<double>::infinity();
+    for (const std::size_t count : {1, 8, 15, 64, 71, 200})
+        for (const bool with_ids : {false, true})
+            for (const double special : {0.5, -kInfinity, kInfinity}) {
+                const Noisy found = noisy(table, count, with_ids, special);
+                const Noisy wanted = noisy(kernel_table_scalar, count, with_ids, special);
+                if (!same_bits(found.keys, wanted.keys) ||
+                    found.below_infinity != wanted.below_infinity)
+                    return false;
+            }
+    return noisy(table, 71, false, std::numeric_limits<double>::quiet_NaN()).below_infinity ==
+           false;
+}
+
+// Keys of which many are equal.
+std::vector<double> some_keys(std::size_t count) {
+    Numbers numbers(count);
+    std::vector<double> keys(count);
+    for (double& key : keys) key = numbers.within(40);
+    return keys;
+}
+
+bool rank_floor_is_right(const KernelTable& table) {
+    for (const std::size_t count : {1, 127, 128, 200, 256, 1000})
+        for (const std::size_t rank : {1, 15, 24, 25, 48, 49}) {
+            const std::vector<double> keys = some_keys(count);
+            if (table.rank_floor(keys.data(), count, rank) !=
+                kernel_table_scalar.rank_floor(keys.data(), count, rank))
+                return false;
+        }
+    return true;
+}
+
+bool keys_from_is_right(const KernelTable& table) {
+    for (const std::size_t count : {1, 8, 63, 64, 70, 200}) {
+        const std::vector<double> keys = some_keys(count);
+        std::vector<std::uint64_t> found((count + 63) / 64);
+        std::vector<std::uint64_t> wanted(found.size());
+        table.keys_from(keys.data(), count, keys[count / 2], found.data());
+        kernel_table_scalar.keys_from(keys.data(), count, keys[count / 2], wanted.data());
+        if (!same_bits(found, wanted)) return false;
+    }
+    return true;
+}
+
 }  // namespace
 
 std::string wrong_answer(const KernelTable& table) {
@@ -403,6 +537,12 @@ std::string wrong_answer(const KernelTable& table) {
     if (!screen_codes_is_right(table)) return "screen_codes";
     if (!rotate_is_right(table)) return "rotate";
     if (!quantise_is_right(table)) return "quantise";
+    if (!maps_right(table.log, kernel_table_scalar.log)) return "log";
+    if (!maps_right(table.exp, kernel_table_scalar.exp)) return "exp";
+    if (!random_bits_is_right(table)) return "random_bits";
+    if (!noisy_keys_is_right(table)) return "noisy_keys";
+    if (!rank_floor_is_right(table)) return "rank_floor";
+    if (!keys_from_is_right(table)) return "keys_from";
     for (std::size_t type = 0; type < kNumElementTypes; ++type)
         for (const std::size_t cols : {1, 8, 19, 45})
             if (const char* wrong = wrong_for_rows(table, type, cols)) return wrong;

@@ -5,6 +5,8 @@
 #pragma once
 
 #include "kernels/generic/encode.hpp"
+#include "kernels/generic/logarithms.hpp"
+#include "kernels/generic/noise.hpp"
 #include "kernels/generic/rows.hpp"
 #include "kernels/generic/screen.hpp"
 #include "kernels/generic/screen_codes.hpp"
@@ -38,6 +40,12 @@ constinit const KernelTable NEARMISS_TABLE_NAME(NEARMISS_TARGET) = {
     &screen_codes,
     &rotate,
     &quantise,
+    &logarithms,
+    &exponentials,
+    &random_bits,
+    &noisy_keys,
+    &rank_floor,
+    &keys_from,
     {
         kernels_of_type<float>,
         kernels_of_type<Half>,

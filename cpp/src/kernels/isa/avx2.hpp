@@ -145,6 +145,77 @@ inline void store_as_float(float* p, F64x8 v) {
     _mm_storeu_ps(p + 4, _mm256_cvtpd_ps(v.high));
 }
 
+// ---- eight 64-bit integers, and float64 arithmetic for logarithms and exponentials -----------------
+struct U64x8 {
+    __m256i low;   // lanes 0 to 3
+    __m256i high;  // lanes 4 to 7
+};
+
+inline U64x8 load_u64(const std::uint64_t* p) {
+    return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)),
+            _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 4))};
+}
+inline void store_u64(std::uint64_t* p, U64x8 v) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v.low);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p + 4), v.high);
+}
+inline U64x8 broadcast_u64(std::uint64_t value) {
+    const __m256i v = _mm256_set1_epi64x(static_cast<long long>(value));
+    return {v, v};
+}
+inline U64x8 add(U64x8 a, U64x8 b) {
+    return {_mm256_add_epi64(a.low, b.low), _mm256_add_epi64(a.high, b.high)};
+}
+inline U64x8 subtract(U64x8 a, U64x8 b) {
+    return {_mm256_sub_epi64(a.low, b.low), _mm256_sub_epi64(a.high, b.high)};
+}
+inline U64x8 bit_and(U64x8 a, U64x8 b) {
+    return {_mm256_and_si256(a.low, b.low), _mm256_and_si256(a.high, b.high)};
+}
+inline U64x8 bit_or(U64x8 a, U64x8 b) {
+    return {_mm256_or_si256(a.low, b.low), _mm256_or_si256(a.high, b.high)};
+}
+inline U64x8 bit_xor(U64x8 a, U64x8 b) {
+    return {_mm256_xor_si256(a.low, b.low), _mm256_xor_si256(a.high, b.high)};
+}
+template <int kBits>
+inline U64x8 shift_left(U64x8 a) {
+    return {_mm256_slli_epi64(a.low, kBits), _mm256_slli_epi64(a.high, kBits)};
+}
+template <int kBits>
+inline U64x8 shift_right(U64x8 a) {
+    return {_mm256_srli_epi64(a.low, kBits), _mm256_srli_epi64(a.high, kBits)};
+}
+// The product of the lower halves of each lane.
+inline U64x8 multiply_words(U64x8 a, U64x8 b) {
+    return {_mm256_mul_epu32(a.low, b.low), _mm256_mul_epu32(a.high, b.high)};
+}
+
+inline F64x8 as_f64(U64x8 a) { return {_mm256_castsi256_pd(a.low), _mm256_castsi256_pd(a.high)}; }
+inline U64x8 as_u64(F64x8 a) { return {_mm256_castpd_si256(a.low), _mm256_castpd_si256(a.high)}; }
+
+inline F64x8 divide(F64x8 a, F64x8 b) {
+    return {_mm256_div_pd(a.low, b.low), _mm256_div_pd(a.high, b.high)};
+}
+// b where either is NaN.
+inline F64x8 minimum(F64x8 a, F64x8 b) {
+    return {_mm256_min_pd(a.low, b.low), _mm256_min_pd(a.high, b.high)};
+}
+inline F64x8 maximum(F64x8 a, F64x8 b) {
+    return {_mm256_max_pd(a.low, b.low), _mm256_max_pd(a.high, b.high)};
+}
+// All bits of a lane where a < b, else none.
+inline U64x8 less_than(F64x8 a, F64x8 b) {
+    return as_u64(
+        F64x8{_mm256_cmp_pd(a.low, b.low, _CMP_LT_OQ), _mm256_cmp_pd(a.high, b.high, _CMP_LT_OQ)});
+}
+// Bit i: the highest bit of lane i.
+inline std::uint32_t to_bits(U64x8 a) {
+    const F64x8 signs = as_f64(a);
+    return static_cast<std::uint32_t>(_mm256_movemask_pd(signs.low) | _mm256_movemask_pd(signs.high)
+                                                                          << 4);
+}
+
 // ---- element types ---------------------------------------------------------------------------------
 inline F64x8 load_elements(const float* p) {
     return {_mm256_cvtps_pd(_mm_loadu_ps(p)), _mm256_cvtps_pd(_mm_loadu_ps(p + 4))};

@@ -114,6 +114,46 @@ inline double sum_lanes(F64x8 v) {
 
 inline void store_as_float(float* p, F64x8 v) { _mm256_storeu_ps(p, _mm512_cvtpd_ps(v.lanes)); }
 
+// ---- eight 64-bit integers, and float64 arithmetic for logarithms and exponentials -----------------
+struct U64x8 {
+    __m512i lanes;
+};
+
+inline U64x8 load_u64(const std::uint64_t* p) { return {_mm512_loadu_si512(p)}; }
+inline void store_u64(std::uint64_t* p, U64x8 v) { _mm512_storeu_si512(p, v.lanes); }
+inline U64x8 broadcast_u64(std::uint64_t value) {
+    return {_mm512_set1_epi64(static_cast<long long>(value))};
+}
+inline U64x8 add(U64x8 a, U64x8 b) { return {_mm512_add_epi64(a.lanes, b.lanes)}; }
+inline U64x8 subtract(U64x8 a, U64x8 b) { return {_mm512_sub_epi64(a.lanes, b.lanes)}; }
+inline U64x8 bit_and(U64x8 a, U64x8 b) { return {_mm512_and_si512(a.lanes, b.lanes)}; }
+inline U64x8 bit_or(U64x8 a, U64x8 b) { return {_mm512_or_si512(a.lanes, b.lanes)}; }
+inline U64x8 bit_xor(U64x8 a, U64x8 b) { return {_mm512_xor_si512(a.lanes, b.lanes)}; }
+template <int kBits>
+inline U64x8 shift_left(U64x8 a) {
+    return {_mm512_slli_epi64(a.lanes, static_cast<unsigned>(kBits))};
+}
+template <int kBits>
+inline U64x8 shift_right(U64x8 a) {
+    return {_mm512_srli_epi64(a.lanes, static_cast<unsigned>(kBits))};
+}
+// The product of the lower halves of each lane.
+inline U64x8 multiply_words(U64x8 a, U64x8 b) { return {_mm512_mul_epu32(a.lanes, b.lanes)}; }
+
+inline F64x8 as_f64(U64x8 a) { return {_mm512_castsi512_pd(a.lanes)}; }
+inline U64x8 as_u64(F64x8 a) { return {_mm512_castpd_si512(a.lanes)}; }
+
+inline F64x8 divide(F64x8 a, F64x8 b) { return {_mm512_div_pd(a.lanes, b.lanes)}; }
+// b where either is NaN.
+inline F64x8 minimum(F64x8 a, F64x8 b) { return {_mm512_min_pd(a.lanes, b.lanes)}; }
+inline F64x8 maximum(F64x8 a, F64x8 b) { return {_mm512_max_pd(a.lanes, b.lanes)}; }
+// All bits of a lane where a < b, else none.
+inline U64x8 less_than(F64x8 a, F64x8 b) {
+    return {_mm512_movm_epi64(_mm512_cmp_pd_mask(a.lanes, b.lanes, _CMP_LT_OQ))};
+}
+// Bit i: the highest bit of lane i.
+inline std::uint32_t to_bits(U64x8 a) { return _mm512_movepi64_mask(a.lanes); }
+
 inline F64x8 load_elements(const double* p) { return load_f64(p); }
 inline F64x8 load_elements(const float* p) { return {_mm512_cvtps_pd(_mm256_loadu_ps(p))}; }
 template <class T>

@@ -169,6 +169,97 @@ inline void store_transposed(const float (*block)[8], float* const* lines, std::
         for (std::size_t j = 0; j < 8; j += 4) store_transposed_4x4(block + r, j, lines, at + r);
 }
 
+// ---- eight 64-bit integers, and float64 arithmetic for logarithms and exponentials -----------------
+struct U64x8 {
+    uint64x2_t at[4];  // lanes 2i and 2i + 1
+};
+
+inline U64x8 load_u64(const std::uint64_t* p) {
+    return {{vld1q_u64(p), vld1q_u64(p + 2), vld1q_u64(p + 4), vld1q_u64(p + 6)}};
+}
+inline void store_u64(std::uint64_t* p, U64x8 v) {
+    for (int i = 0; i < 4; ++i) vst1q_u64(p + 2 * i, v.at[i]);
+}
+inline U64x8 broadcast_u64(std::uint64_t value) {
+    const uint64x2_t v = vdupq_n_u64(value);
+    return {{v, v, v, v}};
+}
+inline U64x8 add(U64x8 a, U64x8 b) {
+    for (int i = 0; i < 4; ++i) a.at[i] = vaddq_u64(a.at[i], b.at[i]);
+    return a;
+}
+inline U64x8 subtract(U64x8 a, U64x8 b) {
+    for (int i = 0; i < 4; ++i) a.at[i] = vsubq_u64(a.at[i], b.at[i]);
+    return a;
+}
+inline U64x8 bit_and(U64x8 a, U64x8 b) {
+    for (int i = 0; i < 4; ++i) a.at[i] = vandq_u64(a.at[i], b.at[i]);
+    return a;
+}
+inline U64x8 bit_or(U64x8 a, U64x8 b) {
+    for (int i = 0; i < 4; ++i) a.at[i] = vorrq_u64(a.at[i], b.at[i]);
+    return a;
+}
+inline U64x8 bit_xor(U64x8 a, U64x8 b) {
+    for (int i = 0; i < 4; ++i) a.at[i] = veorq_u64(a.at[i], b.at[i]);
+    return a;
+}
+template <int kBits>
+inline U64x8 shift_left(U64x8 a) {
+    for (uint64x2_t& pair : a.at) pair = vshlq_n_u64(pair, kBits);
+    return a;
+}
+template <int kBits>
+inline U64x8 shift_right(U64x8 a) {
+    for (uint64x2_t& pair : a.at) pair = vshrq_n_u64(pair, kBits);
+    return a;
+}
+// The product of the lower halves of each lane.
+inline U64x8 multiply_words(U64x8 a, U64x8 b) {
+    for (int i = 0; i < 4; ++i) a.at[i] = vmull_u32(vmovn_u64(a.at[i]), vmovn_u64(b.at[i]));
+    return a;
+}
+
+inline F64x8 as_f64(U64x8 a) {
+    F64x8 v;
+    for (int i = 0; i < 4; ++i) v.at[i] = vreinterpretq_f64_u64(a.at[i]);
+    return v;
+}
+inline U64x8 as_u64(F64x8 a) {
+    U64x8 v;
+    for (int i = 0; i < 4; ++i) v.at[i] = vreinterpretq_u64_f64(a.at[i]);
+    return v;
+}
+
+inline F64x8 divide(F64x8 a, F64x8 b) {
+    for (int i = 0; i < 4; ++i) a.at[i] = vdivq_f64(a.at[i], b.at[i]);
+    return a;
+}
+// b where either is NaN, which NEON's own minimum and maximum would return.
+inline F64x8 minimum(F64x8 a, F64x8 b) {
+    for (int i = 0; i < 4; ++i) b.at[i] = vbslq_f64(vcltq_f64(a.at[i], b.at[i]), a.at[i], b.at[i]);
+    return b;
+}
+inline F64x8 maximum(F64x8 a, F64x8 b) {
+    for (int i = 0; i < 4; ++i) b.at[i] = vbslq_f64(vcgtq_f64(a.at[i], b.at[i]), a.at[i], b.at[i]);
+    return b;
+}
+// All bits of a lane where a < b, else none.
+inline U64x8 less_than(F64x8 a, F64x8 b) {
+    U64x8 v;
+    for (int i = 0; i < 4; ++i) v.at[i] = vcltq_f64(a.at[i], b.at[i]);
+    return v;
+}
+// Bit i: the highest bit of lane i.
+inline std::uint32_t to_bits(U64x8 a) {
+    std::uint64_t bits = 0;
+    for (int i = 0; i < 4; ++i) {
+        const uint64x2_t signs = vshrq_n_u64(a.at[i], 63);
+        bits |= (vgetq_lane_u64(signs, 0) | vgetq_lane_u64(signs, 1) << 1) << (2 * i);
+    }
+    return static_cast<std::uint32_t>(bits);
+}
+
 // ---- element types ---------------------------------------------------------------------------------
 struct Half {
     std::uint16_t bits;

@@ -240,6 +240,99 @@ inline void store_transposed(const float (*block)[8], float* const* lines, std::
         for (std::size_t r = 0; r < 8; ++r) lines[j][at + r] = block[r][j];
 }
 
+// ---- eight 64-bit integers, and float64 arithmetic for logarithms and exponentials -----------------
+struct U64x8 {
+    std::uint64_t lane[8];
+};
+
+inline U64x8 load_u64(const std::uint64_t* p) {
+    U64x8 v;
+    for (std::size_t i = 0; i < 8; ++i) v.lane[i] = p[i];
+    return v;
+}
+inline void store_u64(std::uint64_t* p, U64x8 v) {
+    for (std::size_t i = 0; i < 8; ++i) p[i] = v.lane[i];
+}
+inline U64x8 broadcast_u64(std::uint64_t value) {
+    U64x8 v;
+    for (std::uint64_t& lane : v.lane) lane = value;
+    return v;
+}
+inline U64x8 add(U64x8 a, U64x8 b) {
+    for (int i = 0; i < 8; ++i) a.lane[i] += b.lane[i];
+    return a;
+}
+inline U64x8 subtract(U64x8 a, U64x8 b) {
+    for (int i = 0; i < 8; ++i) a.lane[i] -= b.lane[i];
+    return a;
+}
+inline U64x8 bit_and(U64x8 a, U64x8 b) {
+    for (int i = 0; i < 8; ++i) a.lane[i] &= b.lane[i];
+    return a;
+}
+inline U64x8 bit_or(U64x8 a, U64x8 b) {
+    for (int i = 0; i < 8; ++i) a.lane[i] |= b.lane[i];
+    return a;
+}
+inline U64x8 bit_xor(U64x8 a, U64x8 b) {
+    for (int i = 0; i < 8; ++i) a.lane[i] ^= b.lane[i];
+    return a;
+}
+template <int kBits>
+inline U64x8 shift_left(U64x8 a) {
+    for (std::uint64_t& lane : a.lane) lane <<= kBits;
+    return a;
+}
+template <int kBits>
+inline U64x8 shift_right(U64x8 a) {
+    for (std::uint64_t& lane : a.lane) lane >>= kBits;
+    return a;
+}
+// The product of the lower halves of each lane.
+inline U64x8 multiply_words(U64x8 a, U64x8 b) {
+    for (int i = 0; i < 8; ++i) a.lane[i] = (a.lane[i] & 0xffffffffu) * (b.lane[i] & 0xffffffffu);
+    return a;
+}
+
+// Lane by lane: where a whole struct is cast, GCC 12 for ARM moves reads of its memory before the
+// writes.
+inline F64x8 as_f64(U64x8 a) {
+    F64x8 v;
+    for (int i = 0; i < 8; ++i) v.lane[i] = __builtin_bit_cast(double, a.lane[i]);
+    return v;
+}
+inline U64x8 as_u64(F64x8 a) {
+    U64x8 v;
+    for (int i = 0; i < 8; ++i) v.lane[i] = __builtin_bit_cast(std::uint64_t, a.lane[i]);
+    return v;
+}
+
+inline F64x8 divide(F64x8 a, F64x8 b) {
+    for (int i = 0; i < 8; ++i) a.lane[i] /= b.lane[i];
+    return a;
+}
+// b where either is NaN.
+inline F64x8 minimum(F64x8 a, F64x8 b) {
+    for (int i = 0; i < 8; ++i) b.lane[i] = a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i];
+    return b;
+}
+inline F64x8 maximum(F64x8 a, F64x8 b) {
+    for (int i = 0; i < 8; ++i) b.lane[i] = a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i];
+    return b;
+}
+// All bits of a lane where a < b, else none.
+inline U64x8 less_than(F64x8 a, F64x8 b) {
+    U64x8 v;
+    for (int i = 0; i < 8; ++i) v.lane[i] = a.lane[i] < b.lane[i] ? ~std::uint64_t{0} : 0;
+    return v;
+}
+// Bit i: the highest bit of lane i.
+inline std::uint32_t to_bits(U64x8 a) {
+    std::uint32_t bits = 0;
+    for (int i = 0; i < 8; ++i) bits |= static_cast<std::uint32_t>(a.lane[i] >> 63) << i;
+    return bits;
+}
+
 // ---- element types ---------------------------------------------------------------------------------
 struct Half {
     std::uint16_t bits;

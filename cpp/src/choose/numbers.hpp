@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// Numbers in messages.
+#pragma once
+
+#include <array>
+#include <cmath>
+#include <cstdio>
+#include <string>
+
+namespace nearmiss {
+
+[[nodiscard]] inline std::string as_text(double value) {
+    if (std::isnan(value)) return "nan";
+    std::array<char, 32> buffer{};
+    std::snprintf(buffer.data(), buffer.size(), "%g", value);
+    return buffer.data();
+}
+
+}  // namespace nearmiss
