@@ -246,14 +246,6 @@ def as_score_matrix(value: Any, name: str) -> Float32:
     return array if array.dtype == np.float32 else to_float32(array)
 
 
-def as_float64_matrix(value: Any, name: str) -> Float64:
-    """Return a 2-dimensional float64 array of real numbers, one row per query."""
-    array = _as_reals(value, name)
-    if array.ndim != 2:
-        raise ValueError(f"{name}: expected shape (queries, candidates), got {array.shape}")
-    return to_float64(array) if array.dtype == np.float32 else array
-
-
 def _as_reals(value: Any, name: str) -> npt.NDArray[Any]:
     """Return a real array of any shape as it is in float32, or else as float64."""
     array, bfloat16 = _as_array(value, name)

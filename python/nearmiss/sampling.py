@@ -4,6 +4,8 @@
 `weighted` draws columns of a table without replacement, `AliasTable` items with replacement, and
 `complement` items that a query's list does not hold. Every draw is a function of (seed, epoch,
 query id) and of the data of its own row: batches, shards, threads and SIMD targets agree.
+Designs of fixed size, support truncation and row thresholds have modules of their own and are
+found here too.
 """
 
 from __future__ import annotations
@@ -25,11 +27,41 @@ from nearmiss.arrays import (
     check_integer,
     check_number,
 )
+from nearmiss.designs import (
+    ConditionalPoissonSample,
+    conditional_poisson,
+    conditional_poisson_inclusion,
+    conditional_poisson_weights,
+    inclusion_probabilities,
+    local_pivotal,
+    pivotal,
+)
 from nearmiss.positives import Lists, Positives, to_lists
 from nearmiss.request import check_query_ids
 from nearmiss.runtime import resolve_num_threads
+from nearmiss.thresholds import mean_plus_sd, quantile, whisker
+from nearmiss.truncation import epsilon, eta, min_p, top_p
 
-__all__ = ["AliasTable", "Draws", "complement", "weighted"]
+__all__ = [
+    "AliasTable",
+    "ConditionalPoissonSample",
+    "Draws",
+    "complement",
+    "conditional_poisson",
+    "conditional_poisson_inclusion",
+    "conditional_poisson_weights",
+    "epsilon",
+    "eta",
+    "inclusion_probabilities",
+    "local_pivotal",
+    "mean_plus_sd",
+    "min_p",
+    "pivotal",
+    "quantile",
+    "top_p",
+    "weighted",
+    "whisker",
+]
 
 _LARGEST = 2**64 - 1
 _MOST_DRAWN = 2**31 - 1  # per row
