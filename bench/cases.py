@@ -152,7 +152,7 @@ CASES = (
     _mine("mine-st", "pairs-real"),
     _mine("mine-st-near", "pairs-near"),
     Case("draw-weighted", "sample", "weighted", "made-up", Size(100_000, 200, 15, 0),
-         Size(500, 200, 15, 0),
+         Size(2000, 200, 15, 0),
          (_match("without replacement", "ours:weighted", {"numpy:choice": 50.0}),)),
     Case("draw-complement", "sample", "complement", "made-up", Size(10_000, 1_000_000, 100, 50),
          Size(500, 2500, 100, 50),

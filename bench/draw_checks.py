@@ -37,6 +37,8 @@ def check_draws(name: str, task: DrawTask, rows: Ids) -> dict[str, float]:
 def _deviation(name: str, observed: Ids, expected: Floats) -> float:
     """How many standard deviations chi-square is from its mean; too many raise `WrongAnswer`."""
     kept = expected > 5
+    if not kept.any():
+        raise WrongAnswer(f"{name}: too few draws to compare with their law")
     square = (observed[kept] - expected[kept]) ** 2 / expected[kept]
     deviation = float((square - 1).sum() / np.sqrt(2 * kept.sum()))
     if deviation > _MOST_DEVIATION:

@@ -84,25 +84,33 @@ class BestKeys {
     std::vector<std::uint64_t> bits_;
 };
 
-// log(e^a + e^b)
-double log_add(double a, double b) {
-    const double larger = std::max(a, b);
-    if (larger == -kInfinity) return larger;
-    return larger + portable_log(1.0 + portable_exp(std::min(a, b) - larger));
-}
-
-// log(sum e^x), in eight sums like a score. Overwrites x.
-double log_sum(std::span<double> x) {
+// log(sum e^x) = largest + excess: in two parts, so that nothing is lost where all x are far from
+// 0.
+struct LogSum {
     double largest = -kInfinity;
-    for (const double value : x) largest = value > largest ? value : largest;
-    if (largest == -kInfinity) return largest;
-    for (double& value : x) value -= largest;
-    portable_exp(x, x);
-    double sums[8] = {};
-    for (std::size_t i = 0; i < x.size(); ++i) sums[i % 8] += x[i];
-    return largest + portable_log(((sums[0] + sums[4]) + (sums[2] + sums[6])) +
-                                  ((sums[1] + sums[5]) + (sums[3] + sums[7])));
-}
+    double excess = 0;
+
+    // Overwrites x.
+    explicit LogSum(std::span<double> x) {
+        for (const double value : x) largest = value > largest ? value : largest;
+        if (largest == -kInfinity) return;
+        for (double& value : x) value -= largest;
+        portable_exp(x, x);
+        double sums[8] = {};  // as those of a score
+        for (std::size_t i = 0; i < x.size(); ++i) sums[i % 8] += x[i];
+        excess = portable_log(((sums[0] + sums[4]) + (sums[2] + sums[6])) +
+                              ((sums[1] + sums[5]) + (sums[3] + sums[7])));
+    }
+
+    void add(double x) {
+        if (x > largest) {
+            excess = portable_log(1.0 + portable_exp((largest - x) + excess));
+            largest = x;
+        } else {
+            excess = portable_log(portable_exp(excess) + portable_exp(x - largest));
+        }
+    }
+};
 
 // What one thread needs for row after row.
 class WeightedSampler {
@@ -189,11 +197,11 @@ class WeightedSampler {
         for (std::size_t i = 0; i < ids.size(); ++i)
             if (ids[i] == -1) left_[i] = -kInfinity;
         for (const Keyed& one : drawn) left_[one.column] = -kInfinity;
-        double all_left = log_sum(left_);
+        LogSum sum(left_);
         for (std::size_t i = drawn.size(); i-- > 0;) {
             const double weight = weights[drawn[i].column];
-            all_left = log_add(all_left, weight);
-            out[i] = weight - all_left;
+            sum.add(weight);
+            out[i] = (weight - sum.largest) - sum.excess;
         }
     }
 
