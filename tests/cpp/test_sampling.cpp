@@ -104,6 +104,59 @@ TEST(noisy_keys_are_those_of_the_random_stream) {
     });
 }
 
+TEST(rows_of_any_shape_are_filled) {
+    constexpr std::int64_t kRows = 3;
+    for (const std::size_t columns : {1, 7, 130, 5000}) {
+        const std::size_t cells = kRows * columns;
+        const std::vector<double> weights = some_weights(cells);
+        std::vector<std::int64_t> ids(cells);
+        for (std::size_t i = 0; i < cells; ++i)
+            ids[i] = i % 9 == 4 ? -1 : static_cast<std::int64_t>(5 * (cells - i));
+        for (const std::size_t wanted : {std::size_t{1}, std::size_t{30}, columns + 3}) {
+            const Draws draws =
+                sample_weighted({weights, ids, kRows, columns}, wanted, true, {}, {});
+            CHECK(draws.indices.size() == kRows * wanted);
+            CHECK(draws.log_probs.size() == kRows * wanted);
+            for (std::size_t i = 0; i < draws.indices.size(); ++i) {
+                const auto count = static_cast<std::size_t>(draws.counts[i / wanted]);
+                const bool drawn = draws.indices[i] >= 0;
+                CHECK(drawn == (i % wanted < count));
+                CHECK(std::isnan(draws.log_probs[i]) == !drawn);
+            }
+        }
+    }
+}
+
+TEST(complements_hold_nothing_excluded) {
+    const std::vector<std::int64_t> indptr{0, 3, 3, 8};
+    const std::vector<std::int64_t> excluded{0, 2, 6, 0, 1, 3, 4, 5};
+    const std::vector<double> weights{1, 2, 3, 4, 5, 0, 7};
+    for (const bool replace : {false, true})
+        for (const bool weighted : {false, true}) {
+            ComplementRows rows{7, {indptr, excluded}, {}, 3, replace};
+            if (weighted) rows.weights = weights;
+            for (const std::size_t wanted : {1, 5, 200}) {
+                const Draws draws = sample_complement(rows, wanted, {}, {});
+                for (std::size_t i = 0; i < draws.indices.size(); ++i) {
+                    const auto list = rows.excluded.list(i / wanted);
+                    CHECK(std::find(list.begin(), list.end(), draws.indices[i]) == list.end());
+                    CHECK(draws.indices[i] < 7);
+                }
+            }
+        }
+    const std::vector<std::int64_t> unsorted{2, 0, 6, 0, 1, 3, 4, 5};
+    CHECK_THROWS(InvalidArgument,
+                 sample_complement({7, {indptr, unsorted}, {}, 3, true}, 1, {}, {}));
+    const std::vector<std::int64_t> outside{0, 2, 7, 0, 1, 3, 4, 5};
+    CHECK_THROWS(InvalidArgument,
+                 sample_complement({7, {indptr, outside}, {}, 3, true}, 1, {}, {}));
+}
+
+TEST(alias_draws_are_items) {
+    const AliasTable table(std::vector<double>{1, 0, 2});
+    for (const std::int64_t item : table.draw(3, 500, {}, {})) CHECK(item == 0 || item == 2);
+}
+
 TEST(slots_of_an_alias_table_hold_exactly_the_masses) {
     std::vector<std::vector<double>> problems{{1},
                                               {3, 0, 0},
