@@ -12,14 +12,6 @@ namespace nearmiss::bindings {
 
 namespace {
 
-// Runs work(execution) without the GIL.
-template <class Work>
-auto without_gil(std::size_t num_threads, const Work& work) {
-    const Execution execution = make_execution(num_threads, py::none());
-    const py::gil_scoped_release release;
-    return work(execution);
-}
-
 Array<double> bound_inclusion_probabilities(const Array<double>& weights,
                                             const Array<std::int64_t>& sizes,
                                             std::size_t num_threads) {
@@ -36,9 +28,9 @@ py::tuple bound_conditional_poisson(const Array<double>& log_weights,
                                     std::uint64_t epoch,
                                     std::size_t num_threads) {
     const TableView table = table_view(log_weights);
-    const DrawKeys keys{seed, epoch, span_of(query_ids)};
+    const DrawKey key{seed, epoch, span_of(query_ids)};
     auto sample = without_gil(num_threads, [&](const Execution& execution) {
-        return conditional_poisson(table, span_of(sizes), keys, execution);
+        return conditional_poisson(table, span_of(sizes), key, execution);
     });
     const auto rows = static_cast<py::ssize_t>(table.rows);
     const auto width = rows == 0 ? 0 : static_cast<py::ssize_t>(sample.columns.size() / table.rows);
@@ -82,9 +74,9 @@ Array<std::int64_t> bound_pivotal(const Array<double>& inclusion,
                                   std::size_t num_threads) {
     const TableView table = table_view(inclusion);
     const PivotalOrder parsed = parse_order(order);
-    const DrawKeys keys{seed, epoch, span_of(query_ids)};
+    const DrawKey key{seed, epoch, span_of(query_ids)};
     return sample_to_numpy(table, without_gil(num_threads, [&](const Execution& execution) {
-                               return pivotal(table, parsed, keys, execution);
+                               return pivotal(table, parsed, key, execution);
                            }));
 }
 
@@ -98,10 +90,10 @@ Array<std::int64_t> bound_local_pivotal(const Array<double>& inclusion,
                                         std::size_t num_threads) {
     const TableView table = table_view(inclusion);
     const MatrixView matrix = matrix_view(vectors, element_type);
-    const DrawKeys keys{seed, epoch, span_of(query_ids)};
+    const DrawKey key{seed, epoch, span_of(query_ids)};
     return sample_to_numpy(table, without_gil(num_threads, [&](const Execution& execution) {
                                return local_pivotal(
-                                   table, matrix, span_of(candidates), keys, execution);
+                                   table, matrix, span_of(candidates), key, execution);
                            }));
 }
 

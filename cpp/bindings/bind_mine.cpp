@@ -228,13 +228,10 @@ py::array_t<float> bound_pair_scores(const py::array& queries,
                                      const Array<std::int64_t>& corpus_rows,
                                      std::size_t num_threads) {
     const MatrixView view = matrix_view(queries, element_type);
-    const Execution execution = make_execution(num_threads, py::none());
-    std::vector<float> scores;
-    {
-        const py::gil_scoped_release release;
-        scores =
-            pair_scores(view, corpus.corpus, span_of(query_rows), span_of(corpus_rows), execution);
-    }
+    auto scores = without_gil(num_threads, [&](const Execution& execution) {
+        return pair_scores(
+            view, corpus.corpus, span_of(query_rows), span_of(corpus_rows), execution);
+    });
     const auto size = static_cast<py::ssize_t>(scores.size());
     return to_numpy(std::move(scores), {size});
 }

@@ -42,13 +42,9 @@ Array<double> bound_truncate(const Array<double>& values,
                              std::size_t num_threads) {
     const TableView table = table_view(values);
     const TruncationRule parsed{parse_truncation(rule), limit, min_keep};
-    const Execution execution = make_execution(num_threads, py::none());
-    std::vector<double> log_weights;
-    {
-        const py::gil_scoped_release release;
-        log_weights = truncate(table, weights, parsed, execution);
-    }
-    return to_numpy_like(table, std::move(log_weights));
+    return to_numpy_like(table, without_gil(num_threads, [&](const Execution& execution) {
+                             return truncate(table, weights, parsed, execution);
+                         }));
 }
 
 // One threshold per row, by thresholds(table, execution).
@@ -57,12 +53,8 @@ Array<double> per_row(const Array<double>& scores,
                       std::size_t num_threads,
                       const Thresholds& thresholds) {
     const TableView table = table_view(scores);
-    const Execution execution = make_execution(num_threads, py::none());
-    std::vector<double> found;
-    {
-        const py::gil_scoped_release release;
-        found = thresholds(table, execution);
-    }
+    auto found = without_gil(
+        num_threads, [&](const Execution& execution) { return thresholds(table, execution); });
     return to_numpy(std::move(found), {static_cast<py::ssize_t>(table.rows)});
 }
 

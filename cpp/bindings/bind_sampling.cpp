@@ -43,12 +43,9 @@ py::tuple bound_sample_weighted(const Array<double>& log_weights,
                             static_cast<std::size_t>(log_weights.shape(0)),
                             static_cast<std::size_t>(log_weights.shape(1))};
     const DrawKey key{seed, epoch, span_of(query_ids)};
-    const Execution execution = make_execution(num_threads, py::none());
-    Draws draws;
-    {
-        const py::gil_scoped_release release;
-        draws = sample_weighted(rows, num_drawn, with_log_probs, key, execution);
-    }
+    auto draws = without_gil(num_threads, [&](const Execution& execution) {
+        return sample_weighted(rows, num_drawn, with_log_probs, key, execution);
+    });
     return to_tuple(std::move(draws), rows.num_rows, num_drawn, with_log_probs);
 }
 
@@ -67,12 +64,9 @@ py::tuple bound_sample_complement(std::uint64_t num_items,
                               static_cast<std::size_t>(query_ids.size()),
                               replace};
     const DrawKey key{seed, epoch, span_of(query_ids)};
-    const Execution execution = make_execution(num_threads, py::none());
-    Draws draws;
-    {
-        const py::gil_scoped_release release;
-        draws = sample_complement(rows, num_drawn, key, execution);
-    }
+    auto draws = without_gil(num_threads, [&](const Execution& execution) {
+        return sample_complement(rows, num_drawn, key, execution);
+    });
     return to_tuple(std::move(draws), rows.num_rows, num_drawn, false);
 }
 
@@ -83,12 +77,9 @@ py::array_t<std::int64_t> draw(const AliasTable& table,
                                std::uint64_t epoch,
                                std::size_t num_threads) {
     const DrawKey key{seed, epoch, span_of(query_ids)};
-    const Execution execution = make_execution(num_threads, py::none());
-    std::vector<std::int64_t> items;
-    {
-        const py::gil_scoped_release release;
-        items = table.draw(static_cast<std::size_t>(query_ids.size()), num_drawn, key, execution);
-    }
+    auto items = without_gil(num_threads, [&](const Execution& execution) {
+        return table.draw(static_cast<std::size_t>(query_ids.size()), num_drawn, key, execution);
+    });
     return to_numpy(std::move(items), {query_ids.size(), static_cast<py::ssize_t>(num_drawn)});
 }
 

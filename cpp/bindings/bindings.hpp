@@ -34,4 +34,12 @@ struct PyCorpus {
 // Checks for signals between steps of the work, then calls `progress` (None: nothing).
 [[nodiscard]] Execution make_execution(std::size_t num_threads, pybind11::object progress);
 
+// Runs work(execution), which reports no progress, without the GIL.
+template <class Work>
+auto without_gil(std::size_t num_threads, const Work& work) {
+    const Execution execution = make_execution(num_threads, pybind11::none());
+    const pybind11::gil_scoped_release release;
+    return work(execution);
+}
+
 }  // namespace nearmiss::bindings

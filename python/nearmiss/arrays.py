@@ -285,6 +285,11 @@ def check_integer(value: Any, name: str, least: int, most: int | None = None) ->
     return number
 
 
+def check_seed(value: Any, name: str) -> int:
+    """Return ``value``, a seed or an epoch, as int of 64 bits."""
+    return check_integer(value, name, 0, 2**64 - 1)
+
+
 def check_number(value: Any, name: str) -> float:
     """Return ``value`` as a finite float; booleans and text are no numbers."""
     if isinstance(value, (bool, np.bool_, str, bytes)):

@@ -38,10 +38,10 @@ from nearmiss.arrays import (
     as_row_matrix,
     check_choice,
     check_integer,
+    check_seed,
 )
 from nearmiss.runtime import resolve_num_threads
 
-_LARGEST = 2**64 - 1
 _MOST_DRAWN = 2**31 - 1
 
 
@@ -347,6 +347,6 @@ def _keys(seed: Any, epoch: Any, query_ids: Any, num_rows: int) -> tuple[Int64, 
     )
     return (
         ids,
-        check_integer(seed, "seed", 0, _LARGEST),
-        check_integer(epoch, "epoch", 0, _LARGEST),
+        check_seed(seed, "seed"),
+        check_seed(epoch, "epoch"),
     )

@@ -12,13 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from nearmiss import _core
-from nearmiss.arrays import Float32, Int64, as_integers, check_integer
+from nearmiss.arrays import Float32, Int64, as_integers, check_integer, check_seed
 from nearmiss.formats.table import read_arrays, write_arrays
 from nearmiss.ids import Labels, ReferencedIds
 from nearmiss.positives import Lists
 from nearmiss.report.statistics import Statistics, Tally
 
-_LARGEST = 2**64 - 1
 _FORMAT_VERSION = 1
 _ARRAYS = ("indices", "scores", "counts", "positive_scores", "query_indices", "query_ids")
 
@@ -109,8 +108,8 @@ class Negatives:
             drawn; their counts are those of the search that made the source table.
         """
         n = check_integer(n, "n", 1, 2**31 - 1)
-        epoch = check_integer(epoch, "epoch", 0, _LARGEST)
-        seed = check_integer(self.params["seed"] if seed is None else seed, "seed", 0, _LARGEST)
+        epoch = check_seed(epoch, "epoch")
+        seed = check_seed(self.params["seed"] if seed is None else seed, "seed")
         table = self if rows is None else self._take(_check_rows(rows, len(self.counts)))
         columns = _core.sample_columns(
             table.counts, table.indices.shape[1], table.query_ids, n, seed, epoch

@@ -23,6 +23,7 @@ from nearmiss.arrays import (
     as_matrix,
     check_choice,
     check_integer,
+    check_seed,
 )
 from nearmiss.corpus import Corpus, as_corpus_matrix, check_metric
 from nearmiss.groups import CorpusGroups
@@ -31,7 +32,6 @@ from nearmiss.positives import Lists, to_lists
 from nearmiss.rounding import without_negative_zeros
 from nearmiss.strategies.base import Plan, Strategy, resolve
 
-_LARGEST = 2**64 - 1
 _MOST_NEGATIVES = 2**31 - 1  # per query
 
 
@@ -77,8 +77,8 @@ class Request:
             chosen,
             limits,
             plan,
-            check_integer(seed, "seed", 0, _LARGEST),
-            check_integer(epoch, "epoch", 0, _LARGEST),
+            check_seed(seed, "seed"),
+            check_seed(epoch, "epoch"),
             check_choice(on_shortage, "on_shortage", ("pad", "drop", "error")),
         )
 

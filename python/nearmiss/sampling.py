@@ -26,6 +26,7 @@ from nearmiss.arrays import (
     check_flag,
     check_integer,
     check_number,
+    check_seed,
 )
 from nearmiss.designs import (
     ConditionalPoissonSample,
@@ -63,7 +64,6 @@ __all__ = [
     "whisker",
 ]
 
-_LARGEST = 2**64 - 1
 _MOST_DRAWN = 2**31 - 1  # per row
 _MOST_ITEMS = 2**62
 
@@ -157,8 +157,8 @@ def weighted(
     ((1, 2), array([2]))
     """
     count = check_integer(n, "n", 1, _MOST_DRAWN)
-    seed = check_integer(seed, "seed", 0, _LARGEST)
-    epoch = check_integer(epoch, "epoch", 0, _LARGEST)
+    seed = check_seed(seed, "seed")
+    epoch = check_seed(epoch, "epoch")
     with_log_probs = check_flag(return_log_probs, "return_log_probs")
     threads = resolve_num_threads(num_threads)
     weights = as_float64_matrix(log_weights, "log_weights")
@@ -277,8 +277,8 @@ class AliasTable:
             Items, in the order of the draws; fewer draws are the first of more.
         """
         num_drawn = check_integer(num_drawn, "num_drawn", 1, _MOST_DRAWN)
-        seed = check_integer(seed, "seed", 0, _LARGEST)
-        epoch = check_integer(epoch, "epoch", 0, _LARGEST)
+        seed = check_seed(seed, "seed")
+        epoch = check_seed(epoch, "epoch")
         threads = resolve_num_threads(num_threads)
         queries = _queries(query_ids, 1)
         return self._core.draw(num_drawn, queries, seed, epoch, threads)
@@ -352,8 +352,8 @@ def complement(
     """
     num_items = check_integer(num_items, "num_items", 1, _MOST_ITEMS)
     num_drawn = check_integer(num_drawn, "num_drawn", 1, _MOST_DRAWN)
-    seed = check_integer(seed, "seed", 0, _LARGEST)
-    epoch = check_integer(epoch, "epoch", 0, _LARGEST)
+    seed = check_seed(seed, "seed")
+    epoch = check_seed(epoch, "epoch")
     replace = check_flag(replace, "replace")
     exponent = check_number(power, "power")
     threads = resolve_num_threads(num_threads)

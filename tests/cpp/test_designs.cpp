@@ -16,7 +16,7 @@
 using nearmiss::conditional_poisson;
 using nearmiss::conditional_poisson_inclusion;
 using nearmiss::conditional_poisson_weights;
-using nearmiss::DrawKeys;
+using nearmiss::DrawKey;
 using nearmiss::Execution;
 using nearmiss::InvalidArgument;
 using nearmiss::local_pivotal;
@@ -137,7 +137,7 @@ TEST(designs_refuse_what_cannot_be_drawn) {
     CHECK_THROWS(InvalidArgument, conditional_poisson(table, too_many, {}, one));
     CHECK_THROWS(InvalidArgument, conditional_poisson(table, too_few, {}, one));
     CHECK_THROWS(InvalidArgument, conditional_poisson(table, one_missing, {}, one));
-    const DrawKeys short_ids{0, 0, one_missing};
+    const DrawKey short_ids{0, 0, one_missing};
     CHECK_THROWS(InvalidArgument, conditional_poisson(table, good, short_ids, one));
     CHECK_THROWS(InvalidArgument, pivotal(table, PivotalOrder::given, {}, one));
     CHECK_THROWS(InvalidArgument, conditional_poisson_weights(table, one));

@@ -2,8 +2,8 @@
 // Sampling designs of fixed size: exactly so many of a row's items, without replacement, and with
 // inclusion probabilities that are known exactly.
 //
-// Rows are independent. Row i is drawn for query_ids[i] (i itself if there are none): a draw is a
-// function of (seed, epoch, query id) and the row, so it does not depend on batches or threads.
+// Rows are independent. A draw is a function of its key, that is (seed, epoch, query id), and of
+// the row, so it does not depend on batches or threads.
 // Everything is checked before any work; InvalidArgument names the argument and the first bad row.
 // All functions may be called from several threads at once.
 #pragma once
@@ -13,20 +13,11 @@
 #include <span>
 #include <vector>
 
+#include "nearmiss/random.hpp"
 #include "nearmiss/runtime.hpp"
 #include "nearmiss/views.hpp"
 
 namespace nearmiss {
-
-struct DrawKeys {
-    std::uint64_t seed = 0;
-    std::uint64_t epoch = 0;
-    std::span<const std::int64_t> query_ids;  // empty, or one per row
-
-    [[nodiscard]] std::uint64_t query_id(std::size_t row) const noexcept {
-        return query_ids.empty() ? row : static_cast<std::uint64_t>(query_ids[row]);
-    }
-};
 
 // Inclusion probabilities proportional to size, of samples of sizes[i] items of row i: those that
 // would exceed 1 are 1, and what is left is shared among the others in proportion (Särndal,
@@ -53,7 +44,7 @@ struct ConditionalPoissonSample {
 
 [[nodiscard]] ConditionalPoissonSample conditional_poisson(TableView log_weights,
                                                            std::span<const std::int64_t> sizes,
-                                                           const DrawKeys& keys,
+                                                           const DrawKey& key,
                                                            const Execution& execution);
 
 // The probability of every item to be in the sample, rows x cols.
@@ -88,7 +79,7 @@ enum class PivotalOrder : std::uint8_t {
 
 [[nodiscard]] PivotalSample pivotal(TableView inclusion,
                                     PivotalOrder order,
-                                    const DrawKeys& keys,
+                                    const DrawKey& key,
                                     const Execution& execution);
 
 // The local pivotal method (LPM2 of Grafström, Lundström & Schelin 2012): a random undecided item
@@ -100,7 +91,7 @@ enum class PivotalOrder : std::uint8_t {
 [[nodiscard]] PivotalSample local_pivotal(TableView inclusion,
                                           MatrixView vectors,
                                           std::span<const std::int64_t> places,
-                                          const DrawKeys& keys,
+                                          const DrawKey& key,
                                           const Execution& execution);
 
 }  // namespace nearmiss

@@ -35,6 +35,17 @@ inline constexpr PhiloxKey kPhiloxSteps{0x9E3779B9u, 0xBB67AE85u};
 
 [[nodiscard]] PhiloxBlock philox4x32(PhiloxBlock counter, PhiloxKey key) noexcept;
 
+// What besides the data decides the draws of a table's rows.
+struct DrawKey {
+    std::uint64_t seed = 0;
+    std::uint64_t epoch = 0;
+    std::span<const std::int64_t> query_ids;  // one per row; empty: 0, 1, 2, …
+
+    [[nodiscard]] std::uint64_t query_id(std::size_t row) const noexcept {
+        return query_ids.empty() ? row : static_cast<std::uint64_t>(query_ids[row]);
+    }
+};
+
 class RandomStream {
   public:
     RandomStream(std::uint64_t seed, std::uint32_t stream, std::uint64_t epoch) noexcept;

@@ -10,17 +10,11 @@
 #include <string>
 #include <vector>
 
+#include "nearmiss/random.hpp"
 #include "nearmiss/runtime.hpp"
 #include "nearmiss/views.hpp"
 
 namespace nearmiss {
-
-// What besides the data decides a draw.
-struct DrawKey {
-    std::uint64_t seed = 0;
-    std::uint64_t epoch = 0;
-    std::span<const std::int64_t> query_ids;  // one per row; empty: 0, 1, 2, …
-};
 
 // What was drawn for every row, in the order of the draws.
 struct Draws {

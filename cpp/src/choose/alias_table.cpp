@@ -61,7 +61,7 @@ std::vector<std::int64_t> AliasTable::draw(std::size_t num_rows,
     };
     for_row_blocks(num_rows, per_block, execution, [&](RowBlock block, TaskContext& context) {
         for (std::size_t row = block.begin; row < block.end; ++row) {
-            DrawSequence draws(stream, row_query_id(key, row));
+            DrawSequence draws(stream, key.query_id(row));
             for (std::size_t i = 0; i < num_drawn; ++i) {
                 items[row * num_drawn + i] = draw_one(draws);
                 if (i % kDrawsPerTask == kDrawsPerTask - 1) context.checkpoint();

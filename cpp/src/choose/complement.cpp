@@ -212,7 +212,7 @@ Draws sample_complement(const ComplementRows& rows,
     for_row_blocks(rows.num_rows, per_block, execution, [&](RowBlock block, TaskContext& context) {
         MassesLeft left(masses);
         for (std::size_t row = block.begin; row < block.end; ++row) {
-            DrawSequence draws(stream, row_query_id(key, row));
+            DrawSequence draws(stream, key.query_id(row));
             const Items excluded = rows.excluded.list(row);
             if (rows.weights.empty()) {
                 fill_row(UniformDraws(rows, excluded, draws), DrawnRow(result, row), context);

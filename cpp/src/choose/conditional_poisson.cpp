@@ -271,28 +271,27 @@ void require_drawable(TableView log_weights, std::span<const std::int64_t> sizes
 
 ConditionalPoissonSample conditional_poisson(TableView log_weights,
                                              std::span<const std::int64_t> sizes,
-                                             const DrawKeys& keys,
+                                             const DrawKey& key,
                                              const Execution& execution) {
     const FloatEnvironment environment;
     require_drawable(log_weights, sizes);
-    require_query_ids(keys, log_weights.rows);
+    require_one_id_per_row(key, log_weights.rows);
     const std::size_t width = largest(sizes);
     ConditionalPoissonSample sample{std::vector<std::int64_t>(log_weights.rows * width, -1),
                                     std::vector<double>(log_weights.rows)};
-    const RandomStream stream(keys.seed, Stream::conditional_poisson, keys.epoch);
-    for_row_blocks(log_weights.rows,
-                   execution,
-                   [&](std::size_t first, std::size_t last, TaskContext& context) {
-                       ConditionalPoissonDesign design;
-                       for (std::size_t i = first; i < last; ++i) {
-                           const auto size = static_cast<std::size_t>(sizes[i]);
-                           std::int64_t* columns = sample.columns.data() + i * width;
-                           design.set_log_weights(log_weights.row(i), size);
-                           design.draw(stream, keys.query_id(i), columns);
-                           sample.log_probabilities[i] = design.log_probability({columns, size});
-                           context.checkpoint(1);
-                       }
-                   });
+    const RandomStream stream(key.seed, Stream::conditional_poisson, key.epoch);
+    for_row_blocks(
+        log_weights.rows, kRowsPerBlock, execution, [&](RowBlock block, TaskContext& context) {
+            ConditionalPoissonDesign design;
+            for (std::size_t i = block.begin; i < block.end; ++i) {
+                const auto size = static_cast<std::size_t>(sizes[i]);
+                std::int64_t* columns = sample.columns.data() + i * width;
+                design.set_log_weights(log_weights.row(i), size);
+                design.draw(stream, key.query_id(i), columns);
+                sample.log_probabilities[i] = design.log_probability({columns, size});
+                context.checkpoint();
+            }
+        });
     return sample;
 }
 
@@ -303,14 +302,12 @@ std::vector<double> conditional_poisson_inclusion(TableView log_weights,
     require_drawable(log_weights, sizes);
     std::vector<double> inclusion(log_weights.rows * log_weights.cols);
     for_row_blocks(
-        log_weights.rows,
-        execution,
-        [&](std::size_t first, std::size_t last, TaskContext& context) {
+        log_weights.rows, kRowsPerBlock, execution, [&](RowBlock block, TaskContext& context) {
             ConditionalPoissonDesign design;
-            for (std::size_t i = first; i < last; ++i) {
+            for (std::size_t i = block.begin; i < block.end; ++i) {
                 design.set_log_weights(log_weights.row(i), static_cast<std::size_t>(sizes[i]));
                 design.inclusion({inclusion.data() + i * log_weights.cols, log_weights.cols});
-                context.checkpoint(1);
+                context.checkpoint();
             }
         });
     return inclusion;
@@ -324,8 +321,8 @@ std::size_t whole_sum(std::span<const double> inclusion, std::size_t row) {
     for (const double p : inclusion) sum += p;
     const double whole = std::floor(sum + 0.5);
     if (std::abs(sum - whole) > kSumTolerance)
-        throw InvalidArgument("inclusion: row " + std::to_string(row) + " sums to " +
-                              number_text(sum) + "; expected an integer");
+        throw InvalidArgument("inclusion: row " + std::to_string(row) + " sums to " + as_text(sum) +
+                              "; expected an integer");
     return static_cast<std::size_t>(whole);
 }
 
@@ -377,16 +374,16 @@ std::vector<double> conditional_poisson_weights(TableView inclusion, const Execu
     std::vector<double> log_weights(inclusion.rows * inclusion.cols);
     std::vector<char> solved(inclusion.rows);
     for_row_blocks(
-        inclusion.rows, execution, [&](std::size_t first, std::size_t last, TaskContext& context) {
+        inclusion.rows, kRowsPerBlock, execution, [&](RowBlock block, TaskContext& context) {
             ConditionalPoissonDesign design;
             std::vector<double> wanted;
-            for (std::size_t i = first; i < last; ++i) {
+            for (std::size_t i = block.begin; i < block.end; ++i) {
                 const std::span<const double> row = inclusion.row(i);
                 wanted.assign(row.begin(), row.end());
                 make_whole(wanted, sizes[i]);
                 double* out = log_weights.data() + i * inclusion.cols;
                 solved[i] = design.solve(wanted, sizes[i], {out, inclusion.cols}, context) ? 1 : 0;
-                context.checkpoint(1);
+                context.checkpoint();
             }
         });
     for (std::size_t i = 0; i < inclusion.rows; ++i)

@@ -29,11 +29,6 @@ inline void require_sizes(std::span<const std::int64_t> sizes, std::size_t rows)
                                   std::to_string(sizes[i]) + "; expected at least 0");
 }
 
-inline void require_query_ids(const DrawKeys& keys, std::size_t rows) {
-    require(keys.query_ids.empty() || keys.query_ids.size() == rows,
-            "query_ids: expected one per row");
-}
-
 // What sums to an integer up to this is taken to do so: float32 probabilities do.
 inline constexpr double kSumTolerance = 1e-6;
 

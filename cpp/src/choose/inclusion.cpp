@@ -62,14 +62,14 @@ std::vector<double> inclusion_probabilities(TableView weights,
     }
     std::vector<double> inclusion(weights.rows * weights.cols);
     for_row_blocks(
-        weights.rows, execution, [&](std::size_t first, std::size_t last, TaskContext& context) {
+        weights.rows, kRowsPerBlock, execution, [&](RowBlock block, TaskContext& context) {
             std::vector<std::uint32_t> order;
-            for (std::size_t i = first; i < last; ++i) {
+            for (std::size_t i = block.begin; i < block.end; ++i) {
                 include_in_proportion(weights.row(i),
                                       static_cast<std::size_t>(sizes[i]),
                                       order,
                                       inclusion.data() + i * weights.cols);
-                context.checkpoint(1);
+                context.checkpoint();
             }
         });
     return inclusion;

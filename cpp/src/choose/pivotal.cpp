@@ -137,23 +137,23 @@ PivotalSample empty_sample(std::span<const Total> totals) {
 
 PivotalSample pivotal(TableView inclusion,
                       PivotalOrder order,
-                      const DrawKeys& keys,
+                      const DrawKey& key,
                       const Execution& execution) {
     const FloatEnvironment environment;
-    require_query_ids(keys, inclusion.rows);
+    require_one_id_per_row(key, inclusion.rows);
     const std::vector<Total> totals = totals_of(inclusion);
     PivotalSample sample = empty_sample(totals);
-    const RandomStream stream(keys.seed, Stream::pivotal, keys.epoch);
+    const RandomStream stream(key.seed, Stream::pivotal, key.epoch);
     for_row_blocks(
-        inclusion.rows, execution, [&](std::size_t first, std::size_t last, TaskContext& context) {
-            for (std::size_t i = first; i < last; ++i) {
+        inclusion.rows, kRowsPerBlock, execution, [&](RowBlock block, TaskContext& context) {
+            for (std::size_t i = block.begin; i < block.end; ++i) {
                 std::int64_t* columns = sample.columns.data() + i * sample.width;
-                DrawSequence draws(stream, keys.query_id(i));
+                DrawSequence draws(stream, key.query_id(i));
                 Contest contest(inclusion.row(i), columns);
                 if (order == PivotalOrder::random) shuffle(contest.items(), draws);
                 fight_in_order(contest, totals[i], draws);
                 std::sort(columns, contest.end());
-                context.checkpoint(1);
+                context.checkpoint();
             }
         });
     return sample;
@@ -262,28 +262,28 @@ void require_finite(MatrixView vectors, const kernels::KernelTable& kernel) {
 PivotalSample local_pivotal(TableView inclusion,
                             MatrixView vectors,
                             std::span<const std::int64_t> places,
-                            const DrawKeys& keys,
+                            const DrawKey& key,
                             const Execution& execution) {
     const FloatEnvironment environment;
     const kernels::KernelTable& kernel = kernels::active();
-    require_query_ids(keys, inclusion.rows);
+    require_one_id_per_row(key, inclusion.rows);
     const std::vector<Total> totals = totals_of(inclusion);
     require_places(inclusion, vectors, places);
     require_finite(vectors, kernel);
     PivotalSample sample = empty_sample(totals);
-    const RandomStream stream(keys.seed, Stream::local_pivotal, keys.epoch);
+    const RandomStream stream(key.seed, Stream::local_pivotal, key.epoch);
     for_row_blocks(
-        inclusion.rows, execution, [&](std::size_t first, std::size_t last, TaskContext& context) {
+        inclusion.rows, kRowsPerBlock, execution, [&](RowBlock block, TaskContext& context) {
             Neighbours neighbours(vectors, kernel);
-            for (std::size_t i = first; i < last; ++i) {
+            for (std::size_t i = block.begin; i < block.end; ++i) {
                 std::int64_t* columns = sample.columns.data() + i * sample.width;
-                DrawSequence draws(stream, keys.query_id(i));
+                DrawSequence draws(stream, key.query_id(i));
                 Contest contest(inclusion.row(i), columns);
                 const std::span<const std::int64_t> row =
                     places.subspan(i * inclusion.cols, inclusion.cols);
                 fight_neighbours(contest, totals[i], draws, neighbours, row, context);
                 std::sort(columns, contest.end());
-                context.checkpoint(1);
+                context.checkpoint();
             }
         });
     return sample;

@@ -1,37 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// What works on tables row by row shares: blocks of rows over threads, checks of values.
+// What works on tables row by row shares.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
-#include <cstdint>
-#include <cstdio>
-#include <span>
 #include <string>
 
+#include "choose/numbers.hpp"
+#include "choose/row_blocks.hpp"
 #include "nearmiss/error.hpp"
 #include "nearmiss/views.hpp"
-#include "parallel.hpp"
 
 namespace nearmiss {
 
+// Enough to share what a block's loop keeps, few enough for threads to get equal parts.
 inline constexpr std::size_t kRowsPerBlock = 16;
-
-// Calls body(first, last, context) for blocks of consecutive rows, on all threads.
-template <class Body>
-void for_row_blocks(std::size_t rows, const Execution& execution, const Body& body) {
-    const std::size_t tasks = (rows + kRowsPerBlock - 1) / kRowsPerBlock;
-    run_parallel(tasks, rows, execution, [&](std::size_t task, TaskContext& context) {
-        const std::size_t first = task * kRowsPerBlock;
-        body(first, std::min(first + kRowsPerBlock, rows), context);
-    });
-}
-
-[[nodiscard]] inline std::string number_text(double value) {
-    char text[32];
-    std::snprintf(text, sizeof text, "%.17g", value);
-    return text;
-}
 
 // Throws InvalidArgument "name: row i, column j is v; expected ..." for the first value that
 // accept(value) refuses.
@@ -43,7 +25,7 @@ void require_values(TableView table,
     for (std::size_t i = 0; i < table.rows * table.cols; ++i) {
         if (accept(table.data[i])) continue;
         throw InvalidArgument(name + ": row " + std::to_string(i / table.cols) + ", column " +
-                              std::to_string(i % table.cols) + " is " + number_text(table.data[i]) +
+                              std::to_string(i % table.cols) + " is " + as_text(table.data[i]) +
                               "; expected " + expected);
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What samplers of whole tables share: the result, row by row, and the loop over rows.
+// The result of samplers of whole tables, row by row.
 #pragma once
 
 #include <algorithm>
@@ -8,20 +8,10 @@
 #include <limits>
 #include <span>
 
-#include "nearmiss/error.hpp"
+#include "choose/row_blocks.hpp"
 #include "nearmiss/sampling.hpp"
-#include "parallel.hpp"
 
 namespace nearmiss {
-
-[[nodiscard]] inline std::uint64_t row_query_id(const DrawKey& key, std::size_t row) noexcept {
-    return key.query_ids.empty() ? row : static_cast<std::uint64_t>(key.query_ids[row]);
-}
-
-inline void require_one_id_per_row(const DrawKey& key, std::size_t num_rows) {
-    require(key.query_ids.empty() || key.query_ids.size() == num_rows,
-            "query_ids: expected one per row");
-}
 
 [[nodiscard]] inline Draws empty_draws(std::size_t num_rows,
                                        std::size_t num_drawn,
@@ -62,25 +52,5 @@ class DrawnRow {
     std::size_t row_;
     std::size_t width_;
 };
-
-struct RowBlock {
-    std::size_t begin;
-    std::size_t end;
-};
-
-// f(block, context) for blocks of `per_block` rows, in parallel.
-template <class F>
-void for_row_blocks(std::size_t num_rows,
-                    std::size_t per_block,
-                    const Execution& execution,
-                    const F& f) {
-    const std::size_t blocks = (num_rows + per_block - 1) / per_block;
-    run_parallel(blocks, num_rows, execution, [&](std::size_t block, TaskContext& context) {
-        const std::size_t begin = block * per_block;
-        const std::size_t end = std::min(num_rows, begin + per_block);
-        f(RowBlock{begin, end}, context);
-        context.checkpoint(end - begin);
-    });
-}
 
 }  // namespace nearmiss

@@ -63,15 +63,15 @@ std::vector<double> threshold_rows(TableView scores,
     });
     std::vector<double> thresholds(scores.rows, std::numeric_limits<double>::quiet_NaN());
     for_row_blocks(
-        scores.rows, execution, [&](std::size_t first, std::size_t last, TaskContext& context) {
+        scores.rows, kRowsPerBlock, execution, [&](RowBlock block, TaskContext& context) {
             std::vector<double> present;
-            for (std::size_t i = first; i < last; ++i) {
+            for (std::size_t i = block.begin; i < block.end; ++i) {
                 present.clear();
                 // + 0.0 leaves one zero only: a sorted row has an order of its bits too.
                 for (const double s : scores.row(i))
                     if (!std::isnan(s)) present.push_back(s + 0.0);
                 if (!present.empty()) thresholds[i] = threshold(present);
-                context.checkpoint(1);
+                context.checkpoint();
             }
         });
     return thresholds;

@@ -161,11 +161,11 @@ std::vector<double> truncate(TableView values,
         });
     std::vector<double> log_weights(values.rows * values.cols);
     for_row_blocks(
-        values.rows, execution, [&](std::size_t first, std::size_t last, TaskContext& context) {
+        values.rows, kRowsPerBlock, execution, [&](RowBlock block, TaskContext& context) {
             RowTruncation row(rule, weights);
-            for (std::size_t i = first; i < last; ++i) {
+            for (std::size_t i = block.begin; i < block.end; ++i) {
                 row.apply(values.row(i), {log_weights.data() + i * values.cols, values.cols});
-                context.checkpoint(1);
+                context.checkpoint();
             }
         });
     return log_weights;

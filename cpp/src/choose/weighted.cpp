@@ -136,7 +136,7 @@ class WeightedSampler {
         const std::span<const std::int64_t> ids =
             rows_.ids.empty() ? rows_.ids : rows_.ids.subspan(first, rows_.num_columns);
         if (!check_ids(row, ids)) return;
-        task_.stream.query_id = row_query_id(key_, row);
+        task_.stream.query_id = key_.query_id(row);
         best_.clear();
         for (std::size_t begin = 0; begin < weights.size(); begin += kChunk) {
             task_.count = std::min(kChunk, weights.size() - begin);

@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import default_collate
 
 from nearmiss import _core
-from nearmiss.arrays import Int64, check_integer
+from nearmiss.arrays import Int64, check_integer, check_seed
 from nearmiss.negatives import Negatives
 
 _LARGEST_ID = 2**63 - 1
@@ -95,7 +95,7 @@ class HardNegativeCollator:
         self.num_negatives = check_integer(
             num_negatives, "num_negatives", 1, self._open().num_columns
         )
-        self.seed = check_integer(seed, "seed", 0, 2**64 - 1)
+        self.seed = check_seed(seed, "seed")
         self.id_key = id_key
         self.base_collate = default_collate if base_collate is None else base_collate
         self._epoch = torch.zeros((), dtype=torch.int64)
