@@ -3,6 +3,8 @@
 
 #include <limits>
 #include <string>
+#include <tuple>
+#include <vector>
 
 #include "arrays.hpp"
 #include "bindings.hpp"
@@ -16,7 +18,23 @@ Law parse_law(const std::string& name) {
     if (name == "top") return Law::top;
     if (name == "random") return Law::random;
     if (name == "uniform") return Law::uniform;
+    if (name == "bands") return Law::bands;
     throw InvalidArgument("law: unknown '" + name + "'");
+}
+
+BandScale parse_scale(const std::string& name) {
+    if (name == "rank") return BandScale::rank;
+    if (name == "score") return BandScale::score;
+    if (name == "margin") return BandScale::margin;
+    if (name == "quantile") return BandScale::quantile;
+    throw InvalidArgument("bands: unknown scale '" + name + "'");
+}
+
+Spill parse_spill(const std::string& name) {
+    if (name == "none") return Spill::none;
+    if (name == "farther") return Spill::farther;
+    if (name == "nearer") return Spill::nearer;
+    throw InvalidArgument("bands: unknown spill '" + name + "'");
 }
 
 MarginReference parse_reference(const std::string& name) {
@@ -52,17 +70,16 @@ class Keywords {
     py::dict rest_;
 };
 
-// The keywords mine and mine_candidates share, holding the arrays that their views refer to.
-struct Options {
-    explicit Options(Keywords& keywords)
-        : num_negatives(keywords.take<std::size_t>("num_negatives", 0)),
-          law(keywords.take<std::string>("law", "top")),
-          positives(keywords.take<std::optional<Csr>>("positives", {})),
+// The keywords that say who may be a negative, holding the arrays that their views refer to.
+struct LimitOptions {
+    explicit LimitOptions(Keywords& keywords)
+        : positives(keywords.take<std::optional<Csr>>("positives", {})),
           exclude(keywords.take<std::optional<Csr>>("exclude", {})),
           self_rows(keywords.take<OptionalArray<std::int64_t>>("self_rows", {})),
           query_groups(keywords.take<OptionalArray<std::int64_t>>("query_groups", {})),
           corpus_groups(keywords.take<OptionalArray<std::int64_t>>("corpus_groups", {})),
           within_groups(keywords.take<bool>("within_groups", false)),
+          exclude_duplicates(keywords.take<bool>("exclude_duplicates", true)),
           min_score(keywords.take<OptionalArray<double>>("min_score", {})),
           max_score(keywords.take<OptionalArray<double>>("max_score", {})),
           absolute_margin(keywords.take<std::optional<double>>("absolute_margin", {})),
@@ -71,19 +88,15 @@ struct Options {
           positive_scores(keywords.take<OptionalArray<float>>("positive_scores", {})),
           range_min(keywords.take<std::size_t>("range_min", 0)),
           range_max(keywords.take<std::optional<std::size_t>>("range_max", {})),
-          raw_ranks(keywords.take<bool>("raw_ranks", false)),
-          query_ids(keywords.take<OptionalArray<std::int64_t>>("query_ids", {})),
-          seed(keywords.take<std::uint64_t>("seed", 0)),
-          epoch(keywords.take<std::uint64_t>("epoch", 0)) {}
+          raw_ranks(keywords.take<bool>("raw_ranks", false)) {}
 
-    std::size_t num_negatives;
-    std::string law;
     std::optional<Csr> positives;
     std::optional<Csr> exclude;
     OptionalArray<std::int64_t> self_rows;
     OptionalArray<std::int64_t> query_groups;
     OptionalArray<std::int64_t> corpus_groups;
     bool within_groups;
+    bool exclude_duplicates;
     OptionalArray<double> min_score;
     OptionalArray<double> max_score;
     std::optional<double> absolute_margin;
@@ -93,9 +106,6 @@ struct Options {
     std::size_t range_min;
     std::optional<std::size_t> range_max;
     bool raw_ranks;
-    OptionalArray<std::int64_t> query_ids;
-    std::uint64_t seed;
-    std::uint64_t epoch;
 
     [[nodiscard]] Limits limits() const {
         Limits limits;
@@ -105,6 +115,7 @@ struct Options {
         limits.query_groups = span_of(query_groups);
         limits.corpus_groups = span_of(corpus_groups);
         limits.within_groups = within_groups;
+        limits.exclude_duplicates = exclude_duplicates;
         limits.min_score = span_of(min_score);
         limits.max_score = span_of(max_score);
         limits.absolute_margin = absolute_margin;
@@ -116,10 +127,40 @@ struct Options {
         limits.raw_ranks = raw_ranks;
         return limits;
     }
+};
+
+// The keywords that say which of them to pick. A band is (low, high, quota, nearest).
+struct ChoiceOptions {
+    explicit ChoiceOptions(Keywords& keywords)
+        : num_negatives(keywords.take<std::size_t>("num_negatives", 0)),
+          law(keywords.take<std::string>("law", "top")),
+          query_ids(keywords.take<OptionalArray<std::int64_t>>("query_ids", {})),
+          seed(keywords.take<std::uint64_t>("seed", 0)),
+          epoch(keywords.take<std::uint64_t>("epoch", 0)),
+          scale(keywords.take<std::string>("band_scale", "rank")),
+          spill(keywords.take<std::string>("band_spill", "none")) {
+        using Given = std::vector<std::tuple<double, double, std::size_t, bool>>;
+        for (const auto& [low, high, quota, nearest] : keywords.take<Given>("bands", {}))
+            bands.push_back({low, high, quota, nearest});
+    }
+
+    std::size_t num_negatives;
+    std::string law;
+    OptionalArray<std::int64_t> query_ids;
+    std::uint64_t seed;
+    std::uint64_t epoch;
+    std::string scale;
+    std::string spill;
+    std::vector<Band> bands;
 
     [[nodiscard]] Choice choice() const {
-        return {
-            parse_law(law), num_negatives, seed, epoch, span_of(query_ids), Precision::automatic};
+        return {parse_law(law),
+                num_negatives,
+                seed,
+                epoch,
+                span_of(query_ids),
+                Precision::automatic,
+                {bands, parse_scale(scale), parse_spill(spill)}};
     }
 };
 
@@ -141,8 +182,23 @@ py::dict to_dict(MineResult&& result) {
     dict["positive_scores"] = to_numpy(std::move(result.positive_scores), {n});
     dict["skipped"] =
         to_numpy(std::move(result.skipped), {n, static_cast<py::ssize_t>(kNumCauses)});
+    if (!result.strata.empty()) dict["strata"] = to_numpy(std::move(result.strata), {n, k});
     dict["work"] = to_dict(result.work);
     return dict;
+}
+
+// Calls sink(first_query, scores, rows, admissible, positive_scores) for each block.
+PoolSink python_sink(const py::function& sink) {
+    return [&sink](PoolBlock&& block) {
+        const py::gil_scoped_acquire acquire;
+        const auto n = static_cast<py::ssize_t>(block.num_queries);
+        const auto width = static_cast<py::ssize_t>(block.width);
+        sink(block.first_query,
+             to_numpy(std::move(block.scores), {n, width}),
+             to_numpy(std::move(block.rows), {n, width}),
+             to_numpy(std::move(block.admissible), {n, width}).attr("view")("bool"),
+             to_numpy(std::move(block.positive_scores), {n}));
+    };
 }
 
 py::tuple bound_topk(const py::array& queries,
@@ -178,22 +234,51 @@ py::dict bound_mine(const py::array& queries,
                     const py::kwargs& arguments) {
     Keywords keywords(arguments);
     const Execution execution = take_execution(keywords);
-    const bool exclude_duplicates = keywords.take<bool>("exclude_duplicates", true);
     const Precision precision = parse_precision(keywords.take<std::string>("precision", "auto"));
-    const Options options(keywords);
+    const LimitOptions limits(keywords);
+    const ChoiceOptions options(keywords);
     keywords.require_empty();
 
     const MatrixView view = matrix_view(queries, element_type);
-    Limits limits = options.limits();
-    limits.exclude_duplicates = exclude_duplicates;
     Choice choice = options.choice();
     choice.precision = precision;
     MineResult result;
     {
         const py::gil_scoped_release release;
-        result = mine(view, corpus.corpus, limits, choice, execution);
+        result = mine(view, corpus.corpus, limits.limits(), choice, execution);
     }
     return to_dict(std::move(result));
+}
+
+py::dict bound_mine_pools(const py::array& queries,
+                          const std::string& element_type,
+                          const PyCorpus& corpus,
+                          const py::function& sink,
+                          const py::kwargs& arguments) {
+    Keywords keywords(arguments);
+    const Execution execution = take_execution(keywords);
+    const Precision precision = parse_precision(keywords.take<std::string>("precision", "auto"));
+    const LimitOptions limits(keywords);
+    keywords.require_empty();
+
+    const MatrixView view = matrix_view(queries, element_type);
+    MineResult result;
+    {
+        const py::gil_scoped_release release;
+        result = mine_pools(
+            view, corpus.corpus, limits.limits(), precision, execution, python_sink(sink));
+    }
+    return to_dict(std::move(result));
+}
+
+Candidates candidates_of(const Array<float>& scores, const Array<std::int64_t>& rows) {
+    require(scores.ndim() == 2 && rows.ndim() == 2 && scores.shape(0) == rows.shape(0) &&
+                scores.shape(1) == rows.shape(1),
+            "indices: expected the shape of scores");
+    return {span_of(scores),
+            span_of(rows),
+            static_cast<std::size_t>(scores.shape(0)),
+            static_cast<std::size_t>(scores.shape(1))};
 }
 
 py::dict bound_mine_candidates(const Array<float>& scores,
@@ -201,22 +286,33 @@ py::dict bound_mine_candidates(const Array<float>& scores,
                                const py::kwargs& arguments) {
     Keywords keywords(arguments);
     const Execution execution = take_execution(keywords);
-    const Options options(keywords);
+    const LimitOptions limits(keywords);
+    const ChoiceOptions options(keywords);
     keywords.require_empty();
 
-    require(scores.ndim() == 2 && rows.ndim() == 2 && scores.shape(0) == rows.shape(0) &&
-                scores.shape(1) == rows.shape(1),
-            "indices: expected the shape of scores");
-    const Limits limits = options.limits();
-    const Choice choice = options.choice();
-    const Candidates candidates{span_of(scores),
-                                span_of(rows),
-                                static_cast<std::size_t>(scores.shape(0)),
-                                static_cast<std::size_t>(scores.shape(1))};
+    const Candidates candidates = candidates_of(scores, rows);
     MineResult result;
     {
         const py::gil_scoped_release release;
-        result = mine_candidates(candidates, limits, choice, execution);
+        result = mine_candidates(candidates, limits.limits(), options.choice(), execution);
+    }
+    return to_dict(std::move(result));
+}
+
+py::dict bound_candidate_pools(const Array<float>& scores,
+                               const Array<std::int64_t>& rows,
+                               const py::function& sink,
+                               const py::kwargs& arguments) {
+    Keywords keywords(arguments);
+    const Execution execution = take_execution(keywords);
+    const LimitOptions limits(keywords);
+    keywords.require_empty();
+
+    const Candidates candidates = candidates_of(scores, rows);
+    MineResult result;
+    {
+        const py::gil_scoped_release release;
+        result = candidate_pools(candidates, limits.limits(), execution, python_sink(sink));
     }
     return to_dict(std::move(result));
 }
@@ -258,6 +354,17 @@ void bind_mine(py::module_& module) {
                &bound_mine_candidates,
                py::arg("scores").noconvert(),
                py::arg("rows").noconvert());
+    module.def("mine_pools",
+               &bound_mine_pools,
+               py::arg("queries").noconvert(),
+               py::arg("element_type"),
+               py::arg("corpus"),
+               py::arg("sink"));
+    module.def("candidate_pools",
+               &bound_candidate_pools,
+               py::arg("scores").noconvert(),
+               py::arg("rows").noconvert(),
+               py::arg("sink"));
     module.def("pair_scores",
                &bound_pair_scores,
                py::arg("queries").noconvert(),

@@ -8,6 +8,7 @@
 
 #include "admission.hpp"
 #include "choose/choose.hpp"
+#include "choose/pool_blocks.hpp"
 #include "filter.hpp"
 #include "float_environment.hpp"
 #include "nearmiss/error.hpp"
@@ -86,24 +87,96 @@ void cut_window(std::vector<Key>& keys, const Limits& limits) {
     keys.erase(keys.begin(), keys.begin() + static_cast<std::ptrdiff_t>(skip));
 }
 
-void mine_query(const Candidates& candidates,
-                const AdmissionRules& rules,
-                const Choice& choice,
-                const RandomStream& noise,
-                std::size_t query,
-                MineResult& result) {
-    const Limits& limits = *rules.limits;
-    std::vector<Key> keys = candidate_keys(candidates, query);
-    const float reference = candidate_reference(limits, query, keys);
-    result.positive_scores[query] = reference;
-    CauseCounts counts{};
-    if (limits.raw_ranks) cut_window(keys, limits);
-    drop_inadmissible(
-        keys, Admission(rules, query), score_interval(limits, query, reference), counts);
-    if (!limits.raw_ranks) cut_window(keys, limits);
-    write_skipped(result, query, counts);
-    write_row(result, query, choose_from_window(keys, choice, noise, query));
+AdmissionRules check_rules(const Candidates& candidates, const Limits& limits) {
+    require(limits.range_min < limits.range_max, "range_min: expected less than range_max");
+    const std::size_t rows_needed = check_candidates(candidates, limits);
+    const std::size_t num_rows =
+        limits.corpus_groups.empty() ? rows_needed : limits.corpus_groups.size();
+    require(rows_needed <= num_rows,
+            "corpus_groups: has " + std::to_string(num_rows) + " rows, but row " +
+                std::to_string(rows_needed - 1) + " is referred to");
+    return make_rules(limits, candidates.num_queries, num_rows, limits.corpus_groups);
 }
+
+// One call over given candidates: the parts all its queries share.
+class CandidateMiner {
+  public:
+    // num_negatives is 0 for candidate_pools().
+    CandidateMiner(const Candidates& candidates, const Limits& limits, std::size_t num_negatives)
+        : candidates_(candidates),
+          limits_(limits),
+          rules_(check_rules(candidates, limits)),
+          result_(empty_result(candidates.num_queries, num_negatives)) {
+        result_.positive_scores.assign(candidates.num_queries,
+                                       std::numeric_limits<float>::quiet_NaN());
+    }
+
+    MineResult choose(const Choice& choice, const Execution& execution) && {
+        const RandomStream noise(choice.seed, Stream::pool_noise, choice.epoch);
+        if (choice.law == Law::bands) add_strata(result_);
+        for_each(0, candidates_.num_queries, execution, [&](std::size_t query) {
+            write_row(result_, query, choose_from_window(window_of(query), choice, noise, query));
+        });
+        return std::move(result_);
+    }
+
+    MineResult pass_pools(const Execution& execution, const PoolSink& sink) && {
+        const std::size_t n = candidates_.num_queries;
+        const std::size_t last_rank = std::min(limits_.range_max, candidates_.num_candidates);
+        const std::size_t width = last_rank - std::min(limits_.range_min, last_rank);
+        const std::size_t step = queries_per_block(width);
+        for (std::size_t first = 0; first < n; first += step) {
+            PoolBlock block = empty_block(first, std::min(step, n - first), width);
+            const Execution part = execution.part(
+                static_cast<double>(first) / static_cast<double>(n),
+                static_cast<double>(first + block.num_queries) / static_cast<double>(n));
+            for_each(first, block.num_queries, part, [&](std::size_t query) {
+                write_window(block, query, window_of(query));
+            });
+            sink(std::move(block));
+        }
+        return std::move(result_);
+    }
+
+  private:
+    // The rank window of a query; counts what was ruled out.
+    RankWindow window_of(std::size_t query) {
+        std::vector<Key> keys = candidate_keys(candidates_, query);
+        const float reference = candidate_reference(limits_, query, keys);
+        result_.positive_scores[query] = reference;
+        if (limits_.raw_ranks) cut_window(keys, limits_);
+        CauseCounts counts{};
+        std::vector<std::uint8_t> flags = flag_admissible(
+            keys, Admission(rules_, query), score_interval(limits_, query, reference), counts);
+        write_skipped(result_, query, counts);
+        if (!limits_.raw_ranks) {
+            keep_flagged(keys, flags);
+            cut_window(keys, limits_);
+            flags.clear();
+        }
+        return {std::move(keys), std::move(flags), limits_.range_min, reference};
+    }
+
+    static void for_each(std::size_t first,
+                         std::size_t count,
+                         const Execution& execution,
+                         const std::function<void(std::size_t query)>& work) {
+        const std::size_t tasks = (count + kQueriesPerTask - 1) / kQueriesPerTask;
+        run_parallel(tasks, tasks, execution, [&](std::size_t task, TaskContext& context) {
+            const std::size_t end = std::min(count, (task + 1) * kQueriesPerTask);
+            for (std::size_t i = task * kQueriesPerTask; i < end; ++i) {
+                work(first + i);
+                context.checkpoint();
+            }
+            context.checkpoint(1);
+        });
+    }
+
+    const Candidates& candidates_;
+    const Limits& limits_;
+    const AdmissionRules rules_;
+    MineResult result_;
+};
 
 }  // namespace
 
@@ -112,33 +185,20 @@ MineResult mine_candidates(const Candidates& candidates,
                            const Choice& choice,
                            const Execution& execution) {
     const FloatEnvironment environment;
-    const std::size_t n = candidates.num_queries;
     require(choice.num_negatives >= 1, "num_negatives: expected at least 1");
-    require(limits.range_min < limits.range_max, "range_min: expected less than range_max");
     require(choice.law != Law::uniform, "strategy: \"uniform\" needs a corpus, not candidates");
-    require(choice.query_ids.empty() || choice.query_ids.size() == n,
+    if (choice.law == Law::bands) require_bands(choice.bands);
+    require(choice.query_ids.empty() || choice.query_ids.size() == candidates.num_queries,
             "query_ids: expected one per query");
-    const std::size_t rows_needed = check_candidates(candidates, limits);
-    const std::size_t num_rows =
-        limits.corpus_groups.empty() ? rows_needed : limits.corpus_groups.size();
-    require(rows_needed <= num_rows,
-            "corpus_groups: has " + std::to_string(num_rows) + " rows, but row " +
-                std::to_string(rows_needed - 1) + " is referred to");
-    const AdmissionRules rules = make_rules(limits, n, num_rows, limits.corpus_groups);
+    return CandidateMiner(candidates, limits, choice.num_negatives).choose(choice, execution);
+}
 
-    MineResult result = empty_result(n, choice.num_negatives);
-    result.positive_scores.assign(n, std::numeric_limits<float>::quiet_NaN());
-    const RandomStream noise(choice.seed, Stream::pool_noise, choice.epoch);
-    const std::size_t tasks = (n + kQueriesPerTask - 1) / kQueriesPerTask;
-    run_parallel(tasks, tasks, execution, [&](std::size_t task, TaskContext& context) {
-        const std::size_t end = std::min(n, (task + 1) * kQueriesPerTask);
-        for (std::size_t q = task * kQueriesPerTask; q < end; ++q) {
-            mine_query(candidates, rules, choice, noise, q, result);
-            context.checkpoint();
-        }
-        context.checkpoint(1);
-    });
-    return result;
+MineResult candidate_pools(const Candidates& candidates,
+                           const Limits& limits,
+                           const Execution& execution,
+                           const PoolSink& sink) {
+    const FloatEnvironment environment;
+    return CandidateMiner(candidates, limits, 0).pass_pools(execution, sink);
 }
 
 std::vector<std::int64_t> sample_columns(std::span<const std::int64_t> counts,

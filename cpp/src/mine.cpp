@@ -9,6 +9,7 @@
 
 #include "admission.hpp"
 #include "choose/choose.hpp"
+#include "choose/pool_blocks.hpp"
 #include "choose/uniform_law.hpp"
 #include "filter.hpp"
 #include "float_environment.hpp"
@@ -37,30 +38,31 @@ std::vector<double> check_queries(MatrixView queries,
     return norms;
 }
 
-std::size_t pool_size(const Limits& limits, const Choice& choice, std::size_t num_rows) {
-    constexpr std::size_t kUnbounded = std::numeric_limits<std::size_t>::max();
-    const std::size_t wanted =
-        limits.range_max == kUnbounded ? limits.range_min + choice.num_negatives : limits.range_max;
-    return std::min(wanted, num_rows);
+constexpr std::size_t kUnbounded = std::numeric_limits<std::size_t>::max();
+
+void require_window(const Limits& limits) {
+    require(limits.range_min < limits.range_max, "range_min: expected less than range_max");
 }
 
-// One mine() call: the parts all its queries share.
+// One mine() or mine_pools() call: the parts all its queries share.
 class Miner {
   public:
+    // num_negatives is 0 for mine_pools().
     Miner(MatrixView queries,
           const PackedCorpus& corpus,
           const Limits& limits,
-          const Choice& choice,
+          std::size_t num_negatives,
+          Precision precision,
           const Execution& execution)
         : queries_(queries),
           corpus_(corpus),
           kernel_(kernels::active()),
           limits_(limits),
-          choice_(choice),
+          precision_(precision),
           execution_(execution),
           norms_(check_queries(queries, corpus, execution)),
           rules_(make_rules(limits, queries.rows, corpus.num_rows(), groups())),
-          result_(empty_result(queries.rows, choice.num_negatives)) {
+          result_(empty_result(queries.rows, num_negatives)) {
         if (limits.exclude_duplicates && !limits.positives.rows.empty())
             rules_.use(corpus.duplicate_classes(execution.at(0)));
         result_.positive_scores =
@@ -68,11 +70,34 @@ class Miner {
         intervals_ = score_intervals(limits, result_.positive_scores);
     }
 
-    MineResult run() && {
-        if (choice_.law == Law::uniform)
-            mine_uniform();
+    MineResult choose(const Choice& choice) && {
+        if (choice.law == Law::uniform)
+            choose_uniformly(choice);
         else
-            mine_window();
+            choose_in_windows(choice);
+        return std::move(result_);
+    }
+
+    MineResult pass_pools(const PoolSink& sink) && {
+        const std::size_t n = queries_.rows;
+        const std::size_t last_rank = std::min(limits_.range_max, corpus_.num_rows());
+        const std::size_t width = last_rank - std::min(limits_.range_min, last_rank);
+        const std::size_t step = queries_per_block(width);
+        OverflowCheck overflow;
+        for (std::size_t first = 0; first < n; first += step) {
+            PoolBlock block = empty_block(first, std::min(step, n - first), width);
+            const Execution part = execution_.part(
+                static_cast<double>(first) / static_cast<double>(n),
+                static_cast<double>(first + block.num_queries) / static_cast<double>(n));
+            Search search = search_for(last_rank, !limits_.raw_ranks);
+            search.first_query = first;
+            search.num_queries = block.num_queries;
+            add(search_pools(search, part, [&](const Pool& pool) {
+                write_window(block, pool.query, window_of(pool, overflow));
+            }));
+            overflow.raise();
+            sink(std::move(block));
+        }
         return std::move(result_);
     }
 
@@ -91,34 +116,53 @@ class Miner {
                 limited ? &rules_ : nullptr,
                 limited ? std::span<const ScoreInterval>(intervals_)
                         : std::span<const ScoreInterval>(),
-                choice_.precision};
+                precision_};
     }
 
-    void mine_window() {
-        const std::size_t size = pool_size(limits_, choice_, corpus_.num_rows());
-        const RandomStream noise(choice_.seed, Stream::pool_noise, choice_.epoch);
-        const bool limited = !limits_.raw_ranks;
+    void add(const SearchWork& work) noexcept {
+        result_.work.rescored += work.rescored;
+        result_.work.rescanned += work.rescanned;
+        result_.work.fallen_back += work.fallen_back;
+    }
+
+    // The rank window of a query; counts what was ruled out.
+    RankWindow window_of(const Pool& pool, OverflowCheck& overflow) {
+        overflow.note_pool(pool.query, pool.keys);
+        const std::size_t skip = std::min(limits_.range_min, pool.keys.size());
+        RankWindow window{{pool.keys.begin() + static_cast<std::ptrdiff_t>(skip), pool.keys.end()},
+                          {},
+                          limits_.range_min,
+                          result_.positive_scores[pool.query]};
+        CauseCounts counts{};
+        const Admission admission(rules_, pool.query);
+        if (limits_.raw_ranks) {
+            window.admissible =
+                flag_admissible(window.keys, admission, intervals_[pool.query], counts);
+        } else {
+            admission.count(counts);
+            counts[static_cast<std::size_t>(Cause::max_score)] = pool.above;
+        }
+        write_skipped(result_, pool.query, counts);
+        return window;
+    }
+
+    void choose_in_windows(const Choice& choice) {
+        const std::size_t wanted = limits_.range_max == kUnbounded
+                                       ? limits_.range_min + choice.num_negatives
+                                       : limits_.range_max;
+        const Search search = search_for(std::min(wanted, corpus_.num_rows()), !limits_.raw_ranks);
+        const RandomStream noise(choice.seed, Stream::pool_noise, choice.epoch);
+        if (choice.law == Law::bands) add_strata(result_);
         OverflowCheck overflow;
-        result_.work = search_pools(search_for(size, limited), execution_, [&](const Pool& pool) {
-            overflow.note_pool(pool.query, pool.keys);
-            const std::size_t skip = std::min(limits_.range_min, pool.keys.size());
-            std::vector<Key> window(pool.keys.begin() + static_cast<std::ptrdiff_t>(skip),
-                                    pool.keys.end());
-            CauseCounts counts{};
-            const Admission admission(rules_, pool.query);
-            if (limited) {
-                admission.count(counts);
-                counts[static_cast<std::size_t>(Cause::max_score)] = pool.above;
-            } else {
-                drop_inadmissible(window, admission, intervals_[pool.query], counts);
-            }
-            write_skipped(result_, pool.query, counts);
-            write_row(result_, pool.query, choose_from_window(window, choice_, noise, pool.query));
-        });
+        add(search_pools(search, execution_, [&](const Pool& pool) {
+            write_row(result_,
+                      pool.query,
+                      choose_from_window(window_of(pool, overflow), choice, noise, pool.query));
+        }));
         overflow.raise();
     }
 
-    void mine_uniform() {
+    void choose_uniformly(const Choice& choice) {
         std::vector<std::vector<std::uint32_t>> before(limits_.range_min > 0 ? queries_.rows : 0);
         if (limits_.range_min > 0) {
             const std::size_t size = std::min(limits_.range_min, corpus_.num_rows());
@@ -129,7 +173,7 @@ class Miner {
         }
         const UniformOrder order(rules_);
         OverflowCheck overflow;
-        const RandomStream stream(choice_.seed, Stream::uniform_rows, choice_.epoch);
+        const RandomStream stream(choice.seed, Stream::uniform_rows, choice.epoch);
         const auto& typed = kernel_.of_type[static_cast<std::size_t>(queries_.type)];
         constexpr std::size_t kQueriesPerTask = 64;
         const std::size_t tasks = (queries_.rows + kQueriesPerTask - 1) / kQueriesPerTask;
@@ -148,11 +192,11 @@ class Miner {
                                        intervals_[q],
                                        {elements.data(), norms_[q]},
                                        stream,
-                                       query_id(choice_, q),
-                                       choice_.num_negatives};
+                                       query_id(choice, q),
+                                       choice.num_negatives};
                 const std::vector<Key> chosen = choose_uniform(draw, scorer, context);
                 overflow.note_pool(q, chosen);
-                write_row(result_, q, chosen);
+                write_row(result_, q, {chosen, {}});
                 CauseCounts counts{};
                 admission.count(counts);
                 write_skipped(result_, q, counts);
@@ -166,7 +210,7 @@ class Miner {
     const PackedCorpus& corpus_;
     const kernels::KernelTable& kernel_;
     const Limits& limits_;
-    const Choice& choice_;
+    const Precision precision_;
     const Execution& execution_;
     std::vector<double> norms_;
     AdmissionRules rules_;
@@ -211,13 +255,29 @@ MineResult mine(MatrixView queries,
                 const Choice& choice,
                 const Execution& execution) {
     require(choice.num_negatives >= 1, "num_negatives: expected at least 1");
-    require(limits.range_min < limits.range_max, "range_min: expected less than range_max");
+    require_window(limits);
+    if (choice.law == Law::bands) require_bands(choice.bands);
     require(choice.query_ids.empty() || choice.query_ids.size() == queries.rows,
             "query_ids: expected one per query");
     const FloatEnvironment environment;
     const PackedCorpus& packed = corpus.packed();
     const std::shared_lock lock(packed.mutex);
-    return Miner(queries, packed, limits, choice, execution).run();
+    return Miner(queries, packed, limits, choice.num_negatives, choice.precision, execution)
+        .choose(choice);
+}
+
+MineResult mine_pools(MatrixView queries,
+                      const Corpus& corpus,
+                      const Limits& limits,
+                      Precision precision,
+                      const Execution& execution,
+                      const PoolSink& sink) {
+    require_window(limits);
+    require(limits.range_max != kUnbounded, "range_max: needed");
+    const FloatEnvironment environment;
+    const PackedCorpus& packed = corpus.packed();
+    const std::shared_lock lock(packed.mutex);
+    return Miner(queries, packed, limits, 0, precision, execution).pass_pools(sink);
 }
 
 std::vector<float> pair_scores(MatrixView queries,

@@ -7,6 +7,7 @@
 #include <span>
 
 #include "admission.hpp"
+#include "choose/choose.hpp"
 #include "collect/keys.hpp"
 #include "nearmiss/error.hpp"
 #include "nearmiss/mine.hpp"
@@ -32,13 +33,20 @@ inline void require_table_size(std::size_t num_queries, std::size_t num_negative
     return result;
 }
 
+// From here on rows are written with their strata.
+inline void add_strata(MineResult& result) { result.strata.assign(result.indices.size(), -1); }
+
 // `chosen`: at most num_negatives, in the order they are to appear.
-inline void write_row(MineResult& result, std::size_t query, std::span<const Key> chosen) {
-    result.counts[query] = static_cast<std::int64_t>(chosen.size());
-    for (std::size_t i = 0; i < chosen.size(); ++i) {
-        result.indices[query * result.num_negatives + i] = row_of(chosen[i]);
-        result.scores[query * result.num_negatives + i] = score_of(chosen[i]);
+inline void write_row(MineResult& result, std::size_t query, const Stratified& chosen) {
+    const std::size_t first = query * result.num_negatives;
+    result.counts[query] = static_cast<std::int64_t>(chosen.keys.size());
+    for (std::size_t i = 0; i < chosen.keys.size(); ++i) {
+        result.indices[first + i] = row_of(chosen.keys[i]);
+        result.scores[first + i] = score_of(chosen.keys[i]);
     }
+    std::copy(chosen.strata.begin(),
+              chosen.strata.end(),
+              result.strata.begin() + static_cast<std::ptrdiff_t>(first));
 }
 
 inline void write_skipped(MineResult& result, std::size_t query, const CauseCounts& counts) {

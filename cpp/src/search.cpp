@@ -447,8 +447,9 @@ class Searcher {
                     search.rules->corpus_groups.data() == search.corpus.groups.data()) {}
 
     SearchWork run() {
-        std::vector<std::uint32_t> queries(search_.queries.rows);
-        std::iota(queries.begin(), queries.end(), 0u);
+        const std::size_t rest = search_.queries.rows - search_.first_query;
+        std::vector<std::uint32_t> queries(std::min(search_.num_queries, rest));
+        std::iota(queries.begin(), queries.end(), static_cast<std::uint32_t>(search_.first_query));
         queries = sorted(std::move(queries));
         if (first_form(search_.precision, search_.corpus.rows.cols, search_.kernel) ==
             FormKind::int8) {

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <span>
 
 #include "admission.hpp"
@@ -27,6 +28,9 @@ struct Search {
     const AdmissionRules* rules = nullptr;     // null: every row is admissible
     std::span<const ScoreInterval> intervals;  // one per query, or empty: any score
     Precision precision = Precision::automatic;
+    // Only these queries.
+    std::size_t first_query = 0;
+    std::size_t num_queries = std::numeric_limits<std::size_t>::max();  // or as many as there are
 };
 
 // The best pool_size admissible rows of a query, best first; fewer if there are no more. `above`:
@@ -37,7 +41,7 @@ struct Pool {
     std::int64_t above;
 };
 
-// Calls sink once per query, from worker threads, in no particular order.
+// Calls sink once per query searched for, from worker threads, in no particular order.
 SearchWork search_pools(const Search& search,
                         const Execution& execution,
                         const std::function<void(const Pool& pool)>& sink);

@@ -23,7 +23,10 @@ _Float64: TypeAlias = npt.NDArray[np.float64]
 _Csr: TypeAlias = tuple[_Int64, _Int64]
 _Progress: TypeAlias = Callable[[float], object]
 
-class _MineResult(TypedDict):
+class _Strata(TypedDict, total=False):
+    strata: npt.NDArray[np.int16]  # of law "bands": which band, (n, num_negatives), -1 padded
+
+class _MineResult(_Strata):
     indices: _Int64  # (n, num_negatives), -1 padded
     scores: _Float32  # (n, num_negatives), nan padded
     counts: _Int64  # (n,)
@@ -87,7 +90,8 @@ def mine(
     corpus: Corpus,
     *,
     num_negatives: int,
-    law: str,  # "top", "random" (in the rank window), "uniform" (over all admissible rows)
+    # "top", "random" and "bands" (of the rank window), "uniform" (over all admissible rows)
+    law: str,
     positives: _Csr | None = None,
     exclude: _Csr | None = None,
     self_rows: _Int64 | None = None,  # (n,), -1 none
@@ -107,6 +111,9 @@ def mine(
     query_ids: _Int64 | None = None,
     seed: int = 0,
     epoch: int = 0,
+    bands: list[tuple[float, float, int, bool]] = ...,  # (low, high, quota, nearest)
+    band_scale: str = "rank",
+    band_spill: str = "none",
     precision: str = "auto",
     num_threads: int = 0,
     progress: _Progress | None = None,
@@ -116,7 +123,7 @@ def mine_candidates(
     rows: _Int64,  # (n, c), -1 for none
     *,
     num_negatives: int,
-    law: str,  # "top" or "random"
+    law: str,  # "top", "random" or "bands"
     positives: _Csr | None = None,
     exclude: _Csr | None = None,
     self_rows: _Int64 | None = None,
@@ -135,8 +142,26 @@ def mine_candidates(
     query_ids: _Int64 | None = None,
     seed: int = 0,
     epoch: int = 0,
+    bands: list[tuple[float, float, int, bool]] = ...,
+    band_scale: str = "rank",
+    band_spill: str = "none",
     num_threads: int = 0,
     progress: _Progress | None = None,
+) -> _MineResult: ...
+def mine_pools(
+    queries: _Matrix,
+    element_type: str,
+    corpus: Corpus,
+    # sink(first_query, scores, rows, admissible, positive_scores) gets the rank windows of
+    # successive queries: scores float32 and rows int64, padded, and bool, of one shape.
+    sink: Callable[[int, _Float32, _Int64, npt.NDArray[np.bool_], _Float32], None],
+    **limits: Any,  # those of mine, without the choice; range_max must be set
+) -> _MineResult: ...  # without a table
+def candidate_pools(
+    scores: _Float32,
+    rows: _Int64,
+    sink: Callable[[int, _Float32, _Int64, npt.NDArray[np.bool_], _Float32], None],
+    **limits: Any,
 ) -> _MineResult: ...
 def pair_scores(
     queries: _Matrix,

@@ -290,8 +290,15 @@ def check_seed(value: Any, name: str) -> int:
     return check_integer(value, name, 0, 2**64 - 1)
 
 
-def check_number(value: Any, name: str) -> float:
-    """Return ``value`` as a finite float; booleans and text are no numbers."""
+def check_number(
+    value: Any,
+    name: str,
+    *,
+    minimum: float = -math.inf,
+    maximum: float = math.inf,
+    above: float = -math.inf,
+) -> float:
+    """Return ``value`` as a finite float in bounds; booleans and text are no numbers."""
     if isinstance(value, (bool, np.bool_, str, bytes)):
         raise TypeError(f"{name}: expected a number, got {value!r}")
     try:
@@ -302,6 +309,12 @@ def check_number(value: Any, name: str) -> float:
         raise TypeError(f"{name}: expected a number, got {type(value).__name__}") from None
     if not math.isfinite(number):
         raise ValueError(f"{name}: must be finite, got {number}")
+    if number < minimum:
+        raise ValueError(f"{name}: must be at least {minimum:g}, got {number}")
+    if number > maximum:
+        raise ValueError(f"{name}: must be at most {maximum:g}, got {number}")
+    if number <= above:
+        raise ValueError(f"{name}: must be above {above:g}, got {number}")
     return number
 
 

@@ -7,6 +7,8 @@ what it returns. Nothing is searched before everything has been checked.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
 import numpy.typing as npt
@@ -24,6 +26,7 @@ from nearmiss.corpus import Corpus, Metric
 from nearmiss.groups import CorpusGroups
 from nearmiss.limits import Limits, MarginReference, PerQuery, RangeMode
 from nearmiss.negatives import Negatives
+from nearmiss.pools import PoolTable
 from nearmiss.progress import Progress, reporting
 from nearmiss.request import (
     Groups,
@@ -40,6 +43,7 @@ from nearmiss.request import (
 from nearmiss.result import wrap
 from nearmiss.runtime import resolve_num_threads
 from nearmiss.strategies.base import Strategy
+from nearmiss.strategies.pool import PoolStrategy, Setting
 
 OnShortage: TypeAlias = Literal["pad", "drop", "error"]
 Precision: TypeAlias = Literal["auto", "float32", "int8"]
@@ -111,7 +115,7 @@ def mine(
     corpus: Corpus | npt.ArrayLike,
     positives: Any = None,
     *,
-    num_negatives: int = 3,
+    num_negatives: int | None = None,
     strategy: str | Strategy = "top",
     limits: Limits | None = None,
     range_min: int = 0,
@@ -153,12 +157,12 @@ def mine(
         The known positives, never returned. One row per query (1-D, -1 for none), a 2-D array
         padded with -1, a list of lists, a tuple ``(indptr, indices)``, a scipy CSR matrix (n, m),
         or `Positives` (pairs, relevance judgements).
-    num_negatives : int, default 3
-        How many for each query.
+    num_negatives : int, optional
+        How many for each query. Default: the sum of a strategy's quotas if it has some, else 3.
     strategy : str or Strategy
         Which of the admissible rows to pick: ``"top"`` the nearest, ``"random"`` at random in
-        the rank window or below ``max_score``, ``"uniform"`` at random in the whole corpus.
-        Whatever is picked is returned best first.
+        the rank window or below ``max_score``, ``"uniform"`` at random in the whole corpus, or
+        any other of `strategies.available`. Whatever is picked is returned best first.
     limits : Limits, optional
         Who may be a negative. The keywords from ``range_min`` to ``within_groups`` say the same
         one by one; given both ways, the strictest wins (see `Limits.merge`).
@@ -241,22 +245,36 @@ def mine(
     groups = Groups.of(
         request.limits, len(rows.rows), groups_of_corpus(request.limits.corpus_groups, source)
     )
+    request.require_inputs({*queries_given.inputs(), *groups.inputs(), "vectors"})
     with reporting(progress) as report:
         packed = source.pack(groups.corpus, threads, precision)
-        result = _core.mine(
-            rows.rows,
-            rows.element_type,
-            packed._core,
-            law=request.plan.law,
-            exclude_duplicates=request.limits.exclude_duplicates,
-            precision=precision,
-            # The groups a corpus was packed with it knows already.
-            corpus_groups=None if packed._groups is groups.corpus else groups.corpus_codes,
-            num_threads=threads,
-            progress=report,
-            **request.core_arguments(),
+        searched = rows.rows, rows.element_type, packed._core
+        keywords: dict[str, Any] = {
+            **request.limit_arguments(),
             **queries_given.core_arguments(),
-            query_groups=groups.queries,
+            "exclude_duplicates": request.limits.exclude_duplicates,
+            "query_groups": groups.queries,
+            # The groups a corpus was packed with it knows already.
+            "corpus_groups": None if packed._groups is groups.corpus else groups.corpus_codes,
+            "precision": precision,
+            "num_threads": threads,
+            "progress": report,
+        }
+        result = _choose(
+            request,
+            queries_given.ids,
+            Setting(
+                num_queries=len(rows.rows),
+                positives=queries_given.positives,
+                corpus=packed,
+                queries=rows,
+                metric=packed.metric,
+                seed=request.seed,
+                epoch=request.epoch,
+                num_threads=threads,
+            ),
+            partial(_core.mine, *searched, **keywords),
+            partial(_core.mine_pools, *searched, **keywords),
         )
     params = {"metric": packed.metric, "m": len(packed), "d": packed.dim}
     pairs = len(rows.rows) * len(packed)
@@ -270,7 +288,7 @@ def mine_candidates(
     positives: Any = None,
     positive_scores: npt.ArrayLike | None = None,
     higher_is_closer: bool = True,
-    num_negatives: int = 3,
+    num_negatives: int | None = None,
     strategy: str | Strategy = "top",
     limits: Limits | None = None,
     range_min: int = 0,
@@ -370,18 +388,43 @@ corpus_groups, within_groups, query_ids, on_shortage, seed, epoch, num_threads, 
     if not higher_is_closer:
         queries_given = queries_given.negated()
     groups = Groups.of(request.limits, len(rows), corpus)
+    request.require_inputs({*queries_given.inputs(), *groups.inputs()})
     with reporting(progress) as report:
-        result = _core.mine_candidates(
-            closeness,
-            rows,
-            law=request.plan.law,
-            corpus_groups=groups.corpus_codes,
-            num_threads=threads,
-            progress=report,
-            **request.core_arguments(),
+        keywords: dict[str, Any] = {
+            **request.limit_arguments(),
             **queries_given.core_arguments(),
-            query_groups=groups.queries,
+            "query_groups": groups.queries,
+            "corpus_groups": groups.corpus_codes,
+            "num_threads": threads,
+            "progress": report,
+        }
+        result = _choose(
+            request,
+            queries_given.ids,
+            Setting(
+                num_queries=len(rows),
+                positives=queries_given.positives,
+                seed=request.seed,
+                epoch=request.epoch,
+                num_threads=threads,
+            ),
+            partial(_core.mine_candidates, closeness, rows, **keywords),
+            partial(_core.candidate_pools, closeness, rows, **keywords),
         )
     params = {"candidates": rows.shape[1], "m": num_rows, "higher_is_closer": higher_is_closer}
     pairs = int((rows >= 0).sum())
     return wrap(result, request, queries_given, groups, params, pairs=pairs)
+
+
+def _choose(
+    request: Request,
+    query_ids: Int64,
+    setting: Setting,
+    mine_in_core: Callable[..., Mapping[str, Any]],
+    pass_pools: Callable[..., Mapping[str, Any]],
+) -> Mapping[str, Any]:
+    """Have the core pick, or the strategy from the pools that the core passes on."""
+    if not isinstance(request.strategy, PoolStrategy):
+        return mine_in_core(**request.choice_arguments(query_ids))
+    table = PoolTable(request.strategy, request, query_ids, setting)
+    return table.complete(pass_pools(table.add))

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -50,7 +51,7 @@ class Request:
     @classmethod
     def of(
         cls,
-        num_negatives: int,
+        num_negatives: int | None,
         strategy: str | Strategy,
         limits: Limits,
         seed: int,
@@ -60,8 +61,10 @@ class Request:
         candidates: bool = False,
     ) -> Request:
         """Check what is asked for; ``candidates`` says that queries bring lists of their own."""
-        num_negatives = check_integer(num_negatives, "num_negatives", 1, _MOST_NEGATIVES)
         chosen = resolve(strategy)
+        num_negatives = check_integer(
+            chosen.count(num_negatives), "num_negatives", 1, _MOST_NEGATIVES
+        )
         limits = limits.merge(chosen.limits())
         make_plan = chosen.plan_candidates if candidates else chosen.plan
         plan = make_plan(limits, num_negatives)
@@ -82,10 +85,9 @@ class Request:
             check_choice(on_shortage, "on_shortage", ("pad", "drop", "error")),
         )
 
-    def core_arguments(self) -> dict[str, Any]:
-        """Return the core's keywords for this part."""
+    def limit_arguments(self) -> dict[str, Any]:
+        """Return the core's keywords for limits that are the same for all queries."""
         return {
-            "num_negatives": self.num_negatives,
             "absolute_margin": self.limits.absolute_margin,
             "relative_margin": self.limits.relative_margin,
             "margin_reference": self.limits.margin_reference,
@@ -93,9 +95,31 @@ class Request:
             "range_max": self.plan.range_max,
             "raw_ranks": self.limits.range_mode == "raw",
             "within_groups": self.limits.within_groups,
+        }
+
+    def choice_arguments(self, query_ids: Int64) -> dict[str, Any]:
+        """Return the core's keywords for the choice among what the limits leave."""
+        return {
+            "law": self.plan.law,
+            "num_negatives": self.num_negatives,
+            "query_ids": query_ids,
             "seed": self.seed,
             "epoch": self.epoch,
+            **self.plan.keywords,
         }
+
+    def require_inputs(self, given: Container[str]) -> None:
+        """Raise ValueError if the strategy needs something that is not given."""
+        for name in self.strategy.needs():
+            if name not in given:
+                what = _MISSING_INPUT.get(name, name)
+                raise ValueError(f"strategy {self.strategy.name!r}: needs {what}")
+
+
+_MISSING_INPUT = {
+    "positives": "positives or positive_scores",
+    "vectors": "the embeddings, which mine_candidates does not see",
+}
 
 
 def merge_limits(limits: Limits | None, keywords: Limits) -> Limits:
@@ -242,8 +266,12 @@ class Queries:
             "positive_scores": self.positive_scores,
             "max_score": self.max_score,
             "min_score": self.min_score,
-            "query_ids": self.ids,
         }
+
+    def inputs(self) -> set[str]:
+        """Return what strategies may need and is given here."""
+        given = self.positives is not None or self.positive_scores is not None
+        return {"positives"} if given else set()
 
 
 def check_query_ids(query_ids: npt.ArrayLike | None, count: int) -> Int64:
@@ -302,6 +330,10 @@ class Groups:
         if corpus is None:
             raise ValueError("query_groups: needs corpus_groups, or a Corpus with groups")
         return cls(corpus.codes_of(limits.query_groups, num_queries), corpus)
+
+    def inputs(self) -> set[str]:
+        """Return what strategies may need and is given here."""
+        return set() if self.queries is None else {"query_groups"}
 
     @property
     def corpus_codes(self) -> Int64 | None:

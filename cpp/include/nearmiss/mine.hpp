@@ -5,9 +5,11 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
+#include "nearmiss/bands.hpp"
 #include "nearmiss/corpus.hpp"
 #include "nearmiss/limits.hpp"
 #include "nearmiss/runtime.hpp"
@@ -28,6 +30,7 @@ enum class Law : std::uint8_t {
     top,      // the first of the rank window
     random,   // uniform over the rank window, without replacement
     uniform,  // uniform over every admissible row from range_min on, without replacement
+    bands,    // so many from each band of the rank window
 };
 
 struct Choice {
@@ -37,6 +40,7 @@ struct Choice {
     std::uint64_t epoch = 0;
     std::span<const std::int64_t> query_ids;  // empty: 0, 1, 2, …
     Precision precision = Precision::automatic;
+    Bands bands;  // of Law::bands
 };
 
 // Why a (query, row) pair was ruled out. A pair ruled out for several reasons counts under each of
@@ -54,6 +58,7 @@ struct MineResult {
     std::vector<std::int64_t> counts;    // num_queries
     std::vector<float> positive_scores;  // num_queries: s+, NaN without a positive
     std::vector<std::int64_t> skipped;   // num_queries x kNumCauses
+    std::vector<std::int16_t> strata;  // of Law::bands: which band each negative is from, -1 padded
     SearchWork work;
 };
 
@@ -72,7 +77,7 @@ struct TopkResult {
                               Precision precision,
                               const Execution& execution);
 
-// Requires ranges already checked against each other; rows and groups are checked here.
+// Requires ranges already checked against each other; rows, groups and bands are checked here.
 [[nodiscard]] MineResult mine(MatrixView queries,
                               const Corpus& corpus,
                               const Limits& limits,
@@ -94,6 +99,34 @@ struct Candidates {
                                          const Limits& limits,
                                          const Choice& choice,
                                          const Execution& execution);
+
+// The rank windows of successive queries, for laws that are decided elsewhere.
+struct PoolBlock {
+    std::size_t first_query = 0;
+    std::size_t num_queries = 0;
+    std::size_t width = 0;                 // of the longest window there can be
+    std::vector<float> scores;             // num_queries x width, best first, NaN padded
+    std::vector<std::int64_t> rows;        // the same shape, -1 padded
+    std::vector<std::uint8_t> admissible;  // the same shape, 0 padded. With raw_ranks windows hold
+                                           // rows that may not be negatives: 0 for them
+    std::vector<float> positive_scores;    // num_queries: s+, NaN without a positive
+};
+// Called on the calling thread, block after block; what it throws ends the call.
+using PoolSink = std::function<void(PoolBlock&& block)>;
+
+// mine() and mine_candidates() up to the choice: the sink gets the windows of all queries, in
+// blocks of some million rows. Requires limits.range_max. The result is without a table
+// (num_negatives = 0).
+[[nodiscard]] MineResult mine_pools(MatrixView queries,
+                                    const Corpus& corpus,
+                                    const Limits& limits,
+                                    Precision precision,
+                                    const Execution& execution,
+                                    const PoolSink& sink);
+[[nodiscard]] MineResult candidate_pools(const Candidates& candidates,
+                                         const Limits& limits,
+                                         const Execution& execution,
+                                         const PoolSink& sink);
 
 // Scores of given (query, corpus row) pairs; both spans have the same length.
 [[nodiscard]] std::vector<float> pair_scores(MatrixView queries,

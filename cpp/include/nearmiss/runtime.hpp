@@ -22,6 +22,14 @@ struct Execution {
         if (!progress) return *this;
         return {num_threads, [report = progress, fraction](double) { report(fraction); }};
     }
+
+    // For one part of the work: its own fraction done counts from `begin` to `end` of the whole.
+    [[nodiscard]] Execution part(double begin, double end) const {
+        if (!progress) return *this;
+        return {num_threads, [report = progress, begin, end](double fraction) {
+                    report(begin + fraction * (end - begin));
+                }};
+    }
 };
 
 // NEARMISS_NUM_THREADS if set (InvalidArgument unless a positive integer); otherwise what the

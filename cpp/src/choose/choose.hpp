@@ -21,12 +21,36 @@ namespace nearmiss {
                                                  const RandomStream& stream,
                                                  std::uint64_t query_id);
 
-// What `choice` picks from the rank window of a query (laws top and random), best first; at most
-// num_negatives. `window`: best first; used as scratch.
-[[nodiscard]] std::span<const Key> choose_from_window(std::span<Key> window,
-                                                      const Choice& choice,
-                                                      const RandomStream& noise,
-                                                      std::size_t query);
+// What a law picks from.
+struct RankWindow {
+    std::vector<Key> keys;                 // best first
+    std::vector<std::uint8_t> admissible;  // 1 or 0 for each; empty: all may be negatives
+    std::size_t first_rank = 0;
+    float reference = 0;  // s+, NaN without a positive
+
+    [[nodiscard]] bool may_be_negative(std::size_t place) const noexcept {
+        return admissible.empty() || admissible[place] != 0;
+    }
+};
+
+struct Stratified {
+    std::vector<Key> keys;             // best first
+    std::vector<std::int16_t> strata;  // which band each is from; of Law::bands only
+};
+
+// What `choice` picks from the window of a query (laws top, random and bands). Uses it up.
+[[nodiscard]] Stratified choose_from_window(RankWindow&& window,
+                                            const Choice& choice,
+                                            const RandomStream& noise,
+                                            std::size_t query);
+
+// Throws InvalidArgument for bands that are empty, ask for nothing or overlap.
+void require_bands(const Bands& bands);
+
+[[nodiscard]] Stratified choose_from_bands(const RankWindow& window,
+                                           const Bands& bands,
+                                           const RandomStream& noise,
+                                           std::uint64_t query_id);
 
 // The id that stands for a query in draws.
 [[nodiscard]] inline std::uint64_t query_id(const Choice& choice, std::size_t query) noexcept {

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <functional>
+#include <utility>
 
 #include "choose/choose.hpp"
+#include "filter.hpp"
 
 namespace nearmiss {
 
@@ -29,14 +31,18 @@ std::span<const Key> choose_random(std::span<Key> window,
     return window;
 }
 
-std::span<const Key> choose_from_window(std::span<Key> window,
-                                        const Choice& choice,
-                                        const RandomStream& noise,
-                                        std::size_t query) {
-    const std::size_t count = std::min(choice.num_negatives, window.size());
+Stratified choose_from_window(RankWindow&& window,
+                              const Choice& choice,
+                              const RandomStream& noise,
+                              std::size_t query) {
+    if (choice.law == Law::bands)
+        return choose_from_bands(window, choice.bands, noise, query_id(choice, query));
+    keep_flagged(window.keys, window.admissible);
+    const std::size_t count = std::min(choice.num_negatives, window.keys.size());
     if (choice.law == Law::random)
-        return choose_random(window, count, noise, query_id(choice, query));
-    return window.first(count);
+        (void)choose_random(window.keys, count, noise, query_id(choice, query));
+    window.keys.resize(count);
+    return {std::move(window.keys), {}};
 }
 
 }  // namespace nearmiss

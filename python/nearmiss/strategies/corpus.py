@@ -16,8 +16,7 @@ class Uniform(Strategy):
     """Uniform draws without replacement from every admissible row, from ``range_min`` on."""
 
     name: ClassVar[str] = "uniform"
-    law: ClassVar[str] = "uniform"
-    pool: ClassVar[str] = "every admissible row"
+    picks: ClassVar[str] = "uniformly from every row that may be a negative"
 
     def plan(self, limits: Limits, num_negatives: int) -> Plan:
         """Return a window without end; one with an end is a contradiction."""
@@ -26,7 +25,7 @@ class Uniform(Strategy):
                 "strategy 'uniform': draws from the whole admissible corpus, so range_max "
                 "does not apply; 'random' draws from a rank window"
             )
-        return Plan(self.law, limits.range_min, None)
+        return Plan("uniform", limits.range_min, None)
 
     def plan_candidates(self, limits: Limits, num_negatives: int) -> Plan:
         """Refuse: candidates are not the whole corpus."""

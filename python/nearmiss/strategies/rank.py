@@ -19,14 +19,13 @@ class Top(Strategy):
     """
 
     name: ClassVar[str] = "top"
-    law: ClassVar[str] = "top"
-    pool: ClassVar[str] = "the rank window"
+    picks: ClassVar[str] = "the nearest of the rank window"
 
     def plan(self, limits: Limits, num_negatives: int) -> Plan:
         """Return the window, just large enough if its end is open."""
         end = limits.range_max
         return Plan(
-            self.law, limits.range_min, limits.range_min + num_negatives if end is None else end
+            "top", limits.range_min, limits.range_min + num_negatives if end is None else end
         )
 
 
@@ -39,13 +38,12 @@ class Random(Strategy):
     """
 
     name: ClassVar[str] = "random"
-    law: ClassVar[str] = "random"
-    pool: ClassVar[str] = "the rank window; without range_max, every admissible row"
+    picks: ClassVar[str] = "uniformly from the rank window, or from all below max_score"
 
     def plan(self, limits: Limits, num_negatives: int) -> Plan:
         """Return the window; one without end is drawn from without a search."""
         if limits.range_max is not None:
-            return Plan(self.law, limits.range_min, limits.range_max)
+            return Plan("random", limits.range_min, limits.range_max)
         if limits.max_score is None:
             raise ValueError(
                 "strategy 'random': needs range_max or max_score, to say how near; "
@@ -55,4 +53,4 @@ class Random(Strategy):
 
     def plan_candidates(self, limits: Limits, num_negatives: int) -> Plan:
         """Return the window; the candidates themselves are near enough without one."""
-        return Plan(self.law, limits.range_min, limits.range_max)
+        return Plan("random", limits.range_min, limits.range_max)
