@@ -258,6 +258,7 @@ class Candidates:
             the order of the lists, rounded to float32 once.
             ``"quota"``: from each list in turn its first ``quota`` candidates that no list
             before it gave, with the scores of ``"union"``. A list that runs out gives fewer.
+            Positives among them count, as nobody has told them apart yet.
         k : float, default 60
             Of ``"rrf"``, at least 0: the larger, the less the first ranks stand out.
         weights : array-like of float of shape (number of lists,), optional
@@ -334,12 +335,12 @@ class Candidates:
         """Return the sources of (n, k) candidates, each listed once in its row; 0 for -1."""
         entries = np.hstack([self.indices, indices])
         sources = np.hstack([self.sources, np.zeros_like(indices)])
-        # Sorted stably, a row that was chosen follows the candidate that it is.
+        # Sorted stably, a row that was chosen follows the candidate that it is, and -1 follows -1.
         order = np.argsort(entries, axis=1, kind="stable")
         ordered = np.take_along_axis(sources, order, axis=1)
         found = np.zeros_like(entries)
         np.put_along_axis(found, order[:, 1:], ordered[:, :-1], axis=1)
-        return np.where(indices >= 0, found[:, self.indices.shape[1] :], 0)
+        return np.ascontiguousarray(found[:, self.indices.shape[1] :])
 
 
 # --- checks ---------------------------------------------------------------------------------------
