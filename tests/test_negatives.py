@@ -4,11 +4,13 @@
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 
 import nearmiss as nm
 import numpy as np
 import pytest
 from compare import assert_law, assert_same_bits, assert_same_table
+from nearmiss.negatives import keep_full
 
 RNG = np.random.default_rng(0)
 N, M = 12, 60
@@ -272,6 +274,64 @@ def test_bad_samples_are_refused(table):
         table.sample(2**70)
     with pytest.raises(ValueError, match="rows"):
         table.sample(1, rows=[N])
+
+
+# --- optional columns -----------------------------------------------------------------------------
+
+PADDING = {"sources": 0, "log_probs": np.nan, "weights": np.nan, "strata": -1}
+
+
+def with_columns(table):
+    """Return the table with optional columns that tell the query and row of each negative."""
+    filled = table.indices >= 0
+    numbers = table.query_indices[:, None] * M + table.indices + 1
+    return replace(
+        table,
+        **{
+            name: np.where(filled, numbers.astype(type(missing)), missing)
+            for name, missing in PADDING.items()
+        },
+    )
+
+
+def assert_columns_follow(table):
+    """Demand that every optional column is where its negative is, and padded elsewhere."""
+    expected = with_columns(table)
+    for name, missing in PADDING.items():
+        assert getattr(table, name).dtype == (np.int64 if missing in (0, -1) else np.float64)
+        assert_same_bits(getattr(table, name), getattr(expected, name), name)
+
+
+def test_a_table_has_no_optional_columns_by_default(table, path):
+    table.save(path)
+    for found in (table, nm.Negatives.load(path), table.sample(2), keep_full(table)):
+        assert [getattr(found, name) for name in PADDING] == [None] * 4
+
+
+def test_optional_columns_follow_their_negatives(table, path):
+    table = with_columns(table)
+    assert (table.counts < 6).any()
+    assert_columns_follow(table)
+    assert_columns_follow(table.sample(2, epoch=1))
+    assert_columns_follow(table.sample(3, rows=[5, 2, 2]))
+    assert_columns_follow(keep_full(table))
+    assert 0 < len(keep_full(table).counts) < N
+    table.save(path)
+    loaded = nm.Negatives.load(path)
+    assert_columns_follow(loaded)
+    assert_columns_follow(loaded.sample(2))
+    assert not loaded.sources.flags.writeable
+
+
+def test_optional_columns_are_kept_one_by_one(table, path):
+    table = replace(with_columns(table), sources=None, weights=None)
+    table.save(path)
+    for found in (nm.Negatives.load(path), table.sample(4), keep_full(table)):
+        assert found.sources is None
+        assert found.weights is None
+        expected = with_columns(found)
+        assert_same_bits(found.strata, expected.strata)
+        assert_same_bits(found.log_probs, expected.log_probs)
 
 
 # --- files ----------------------------------------------------------------------------------------

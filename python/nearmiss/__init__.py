@@ -8,6 +8,7 @@ from importlib import import_module
 from types import ModuleType
 
 from nearmiss import formats, sampling, strategies
+from nearmiss.candidates import Candidates
 from nearmiss.corpus import Corpus
 from nearmiss.limits import Limits
 from nearmiss.mining import mine, mine_candidates, topk
@@ -16,6 +17,7 @@ from nearmiss.positives import Positives
 from nearmiss.runtime import __version__, build_info, simd_targets
 
 __all__ = [
+    "Candidates",
     "Corpus",
     "Limits",
     "Negatives",

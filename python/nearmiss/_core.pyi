@@ -24,7 +24,7 @@ _Csr: TypeAlias = tuple[_Int64, _Int64]
 _Progress: TypeAlias = Callable[[float], object]
 
 class _Strata(TypedDict, total=False):
-    strata: npt.NDArray[np.int16]  # of law "bands": which band, (n, num_negatives), -1 padded
+    strata: _Int64  # of law "bands": which band, (n, num_negatives), -1 padded
 
 class _MineResult(_Strata):
     indices: _Int64  # (n, num_negatives), -1 padded

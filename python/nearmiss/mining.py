@@ -22,6 +22,7 @@ from nearmiss.arrays import (
     check_flag,
     check_integer,
 )
+from nearmiss.candidates import Candidates
 from nearmiss.corpus import Corpus, Metric
 from nearmiss.groups import CorpusGroups
 from nearmiss.limits import Limits, MarginReference, PerQuery, RangeMode
@@ -282,8 +283,8 @@ def mine(
 
 
 def mine_candidates(
-    scores: npt.ArrayLike,
-    indices: npt.ArrayLike,
+    scores: npt.ArrayLike | Candidates,
+    indices: npt.ArrayLike | None = None,
     *,
     positives: Any = None,
     positive_scores: npt.ArrayLike | None = None,
@@ -317,11 +318,12 @@ def mine_candidates(
 
     Parameters
     ----------
-    scores : array-like of shape (n, c)
-        Scores of the candidates in any order, as float32.
+    scores : array-like of shape (n, c), or Candidates
+        Scores of the candidates in any order, as float32; or `Candidates`, which bring their
+        rows, and whose sources then stand in `Negatives.sources`.
     indices : array-like of int of shape (n, c)
         Their corpus rows; -1 for none, whatever its score. Of a row listed twice for a query
-        the better score counts.
+        the better score counts. Not with `Candidates`.
     positives : optional
         As for `mine`.
     positive_scores : array-like of shape (n,), optional
@@ -330,7 +332,7 @@ def mine_candidates(
     higher_is_closer : bool, default True
         If False, ``scores`` and ``positive_scores`` are distances. They are negated first, so
         ``max_score`` and ``min_score``, the margins and the result all speak of negative
-        distances, as under ``metric="l2"``.
+        distances, as under ``metric="l2"``. Not with `Candidates`.
     num_negatives, strategy, limits, range_min, range_max, range_mode, max_score, min_score, \
 absolute_margin, relative_margin, margin_reference, exclude, exclude_self, query_groups, \
 corpus_groups, within_groups, query_ids, on_shortage, seed, epoch, num_threads, progress
@@ -375,8 +377,9 @@ corpus_groups, within_groups, query_ids, on_shortage, seed, epoch, num_threads, 
     request = Request.of(num_negatives, strategy, merged, seed, epoch, on_shortage, candidates=True)
     threads = resolve_num_threads(num_threads)
     higher_is_closer = check_flag(higher_is_closer, "higher_is_closer")
-    given = as_score_matrix(scores, "scores")
-    rows = as_row_matrix(indices, "indices")
+    listed = _candidate_lists(scores, indices, higher_is_closer)
+    given = as_score_matrix(scores if listed is None else listed.scores, "scores")
+    rows = as_row_matrix(indices if listed is None else listed.indices, "indices")
     labels = request.limits.corpus_groups
     corpus = None if labels is None else CorpusGroups.of(labels, None, "corpus_groups")
     num_rows = None if corpus is None else len(corpus.codes)
@@ -404,6 +407,7 @@ corpus_groups, within_groups, query_ids, on_shortage, seed, epoch, num_threads, 
             Setting(
                 num_queries=len(rows),
                 positives=queries_given.positives,
+                candidates=listed,
                 seed=request.seed,
                 epoch=request.epoch,
                 num_threads=threads,
@@ -411,9 +415,30 @@ corpus_groups, within_groups, query_ids, on_shortage, seed, epoch, num_threads, 
             partial(_core.mine_candidates, closeness, rows, **keywords),
             partial(_core.candidate_pools, closeness, rows, **keywords),
         )
-    params = {"candidates": rows.shape[1], "m": num_rows, "higher_is_closer": higher_is_closer}
+    params: dict[str, Any] = {
+        "candidates": rows.shape[1],
+        "m": num_rows,
+        "higher_is_closer": higher_is_closer,
+    }
+    found: dict[str, Any] = {**result}
+    if listed is not None:
+        params["sources"] = list(listed.names)
+        found["sources"] = listed._sources_of(result["indices"])
     pairs = int((rows >= 0).sum())
-    return wrap(result, request, queries_given, groups, params, pairs=pairs)
+    return wrap(found, request, queries_given, groups, params, pairs=pairs)
+
+
+def _candidate_lists(scores: Any, indices: Any, higher_is_closer: bool) -> Candidates | None:
+    """Return the first argument if it is `Candidates`, which leave nothing to the others."""
+    if not isinstance(scores, Candidates):
+        if indices is None:
+            raise TypeError("indices: needed, unless nearmiss.Candidates are given")
+        return None
+    if indices is not None:
+        raise ValueError("indices: nearmiss.Candidates bring their own")
+    if not higher_is_closer:
+        raise ValueError("higher_is_closer: scores of nearmiss.Candidates are never distances")
+    return scores
 
 
 def _choose(

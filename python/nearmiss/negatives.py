@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nearmiss import _core
-from nearmiss.arrays import Float32, Int64, as_integers, check_integer, check_seed
+from nearmiss.arrays import Float32, Float64, Int64, as_integers, check_integer, check_seed
 from nearmiss.formats.table import read_arrays, write_arrays
 from nearmiss.ids import Labels, ReferencedIds
 from nearmiss.positives import Lists
@@ -20,6 +20,8 @@ from nearmiss.report.statistics import Statistics, Tally
 
 _FORMAT_VERSION = 1
 _ARRAYS = ("indices", "scores", "counts", "positive_scores", "query_indices", "query_ids")
+#: The optional arrays with one entry per negative, and what they hold where there is none.
+OPTIONAL_COLUMNS = {"sources": 0, "log_probs": np.nan, "weights": np.nan, "strata": -1}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -44,6 +46,16 @@ class Negatives:
         The id of each query, by which random draws are made.
     params : dict
         Everything that determines the answer besides the embeddings, as plain data.
+    sources : (n, k) int64 or None
+        For negatives among `Candidates`: which sources listed each one, bit i standing for
+        ``params["sources"][i]``; 0 where there is none.
+    log_probs : (n, k) float64 or None
+        For strategies that tell it: the log-probability of each draw, padded with nan.
+    weights : (n, k) float64 or None
+        For strategies that give them: the weight of each negative in the loss, padded with nan.
+    strata : (n, k) int64 or None
+        For strategies that divide the corpus: the band or bin each negative is from, counted
+        from 0; -1 where there is none.
     """
 
     indices: Int64
@@ -56,6 +68,10 @@ class Negatives:
     tally: Tally
     positives: Lists | None = None
     referenced_ids: ReferencedIds | None = None
+    sources: Int64 | None = None
+    log_probs: Float64 | None = None
+    weights: Float64 | None = None
+    strata: Int64 | None = None
 
     def __repr__(self) -> str:
         short = self.tally.short_queries
@@ -105,7 +121,8 @@ class Negatives:
         -------
         Negatives
             A table of n columns, still best first. Its `stats` tell the scores of what was
-            drawn; their counts are those of the search that made the source table.
+            drawn; their counts, and what the optional columns say of each negative, are those of
+            the search that made the source table.
         """
         n = check_integer(n, "n", 1, 2**31 - 1)
         epoch = check_seed(epoch, "epoch")
@@ -114,22 +131,27 @@ class Negatives:
         columns = _core.sample_columns(
             table.counts, table.indices.shape[1], table.query_ids, n, seed, epoch
         )
-        filled = columns >= 0
-        indices = np.full(columns.shape, -1, dtype=np.int64)
-        scores = np.full(columns.shape, np.nan, dtype=np.float32)
-        row, _ = np.nonzero(filled)
-        indices[filled] = table.indices[row, columns[filled]]
-        scores[filled] = table.scores[row, columns[filled]]
+        optional: dict[str, Any] = {
+            name: _pick(array, columns, OPTIONAL_COLUMNS[name])
+            for name, array in table._optional_columns().items()
+        }
         return replace(
             table,
-            indices=indices,
-            scores=scores,
-            counts=filled.sum(axis=1, dtype=np.int64),
+            indices=_pick(table.indices, columns, -1),
+            scores=_pick(table.scores, columns, np.nan),
+            counts=(columns >= 0).sum(axis=1, dtype=np.int64),
             params={**self.params, "sampled": {"n": n, "epoch": epoch, "seed": seed}},
+            **optional,
         )
+
+    def _optional_columns(self) -> dict[str, Any]:
+        """Return the optional arrays that this table has."""
+        found = {name: getattr(self, name) for name in OPTIONAL_COLUMNS}
+        return {name: array for name, array in found.items() if array is not None}
 
     def _take(self, rows: Int64) -> Negatives:
         arrays = {name: getattr(self, name)[rows] for name in _ARRAYS}
+        arrays |= {name: array[rows] for name, array in self._optional_columns().items()}
         return replace(self, **arrays, positives=_take_lists(self.positives, rows))
 
     def to_csr(self) -> tuple[Int64, Int64, Float32]:
@@ -176,6 +198,7 @@ class Negatives:
         of an older one at once and only when complete.
         """
         arrays: dict[str, npt.NDArray[Any]] = {name: getattr(self, name) for name in _ARRAYS}
+        arrays |= self._optional_columns()
         if self.positives is not None:
             arrays["positives_indptr"] = self.positives.indptr
             arrays["positives_rows"] = self.positives.rows
@@ -208,12 +231,14 @@ class Negatives:
                 f"{os.fspath(path)}: table version {metadata.get('format_version')!r}; "
                 f"this package reads version {_FORMAT_VERSION}"
             )
+        optional: dict[str, Any] = {name: arrays.get(name) for name in OPTIONAL_COLUMNS}
         try:
             positives = None
             if "positives_indptr" in arrays:
                 positives = Lists(arrays["positives_indptr"], arrays["positives_rows"])
             return cls(
                 **{name: arrays[name] for name in _ARRAYS},
+                **optional,
                 params=metadata["params"],
                 tally=Tally.from_json(metadata["tally"]),
                 positives=positives,
@@ -227,6 +252,15 @@ def keep_full(negatives: Negatives) -> Negatives:
     """Return the table without the queries that got fewer negatives than its columns."""
     rows = np.flatnonzero(negatives.counts == negatives.indices.shape[1])
     return negatives._take(rows.astype(np.int64))
+
+
+def _pick(array: npt.NDArray[Any], columns: Int64, missing: float) -> npt.NDArray[Any]:
+    """Return the entries in these columns of each row; ``missing`` for column -1."""
+    filled = columns >= 0
+    picked = np.full(columns.shape, missing, dtype=array.dtype)
+    row, _ = np.nonzero(filled)
+    picked[filled] = array[row, columns[filled]]
+    return picked
 
 
 def _check_rows(rows: npt.ArrayLike, num_rows: int) -> Int64:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from nearmiss.arrays import Int64, as_integers, check_choice, check_integer, integers_to_int64
 from nearmiss.formats import qrels as _qrels
+from nearmiss.formats.pairs import look_up
 from nearmiss.ids import rows_by_text
 
 _FORMS = (
@@ -183,8 +184,8 @@ class Positives:
         judgements = _qrels.read(qrels, min_relevance)
         query_map = _row_map(query_ids, "query_ids")
         corpus_map = _row_map(corpus_ids, "corpus_ids")
-        query_rows, corpus_rows = _qrels.look_up(
-            judgements, query_map, corpus_map, ignore_unknown=unknown == "ignore"
+        query_rows, corpus_rows, _ = look_up(
+            judgements, query_map, corpus_map, "qrels", ignore_unknown=unknown == "ignore"
         )
         return cls(query_rows, corpus_rows, None if query_map is None else len(query_map))
 

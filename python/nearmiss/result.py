@@ -10,7 +10,7 @@ import numpy as np
 
 from nearmiss.arrays import Int64, digest
 from nearmiss.ids import Labels, ReferencedIds
-from nearmiss.negatives import Negatives, keep_full
+from nearmiss.negatives import OPTIONAL_COLUMNS, Negatives, keep_full
 from nearmiss.report.statistics import Tally
 from nearmiss.request import Groups, Queries, Request
 from nearmiss.runtime import RNG_SCHEME, __version__
@@ -28,8 +28,8 @@ def wrap(
 ) -> Negatives:
     """Return the table of a search, its shortage treated as the request says.
 
-    ``source`` describes the corpus or the candidates, for `Negatives.params`; ``pairs`` is the
-    number of (query, row) pairs looked at.
+    ``result`` may hold the optional columns of `Negatives` too. ``source`` describes the corpus or
+    the candidates, for `Negatives.params`; ``pairs`` is the number of (query, row) pairs looked at.
     """
     if request.on_shortage == "error":
         _require_full(result["counts"], request.num_negatives)
@@ -53,6 +53,7 @@ def wrap(
         tally=tally,
         positives=queries.positives,
         referenced_ids=None if ids is None else _referenced_ids(ids, result["indices"], queries),
+        **{name: result.get(name) for name in OPTIONAL_COLUMNS},
     )
     return keep_full(negatives) if request.on_shortage == "drop" else negatives
 

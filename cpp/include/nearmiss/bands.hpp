@@ -28,7 +28,7 @@ struct Band {
 };
 
 struct Bands {
-    std::span<const Band> list;  // not overlapping, in any order; at most 32,767
+    std::span<const Band> list;  // not overlapping, in any order
     BandScale scale = BandScale::rank;
     Spill spill = Spill::none;
 };

@@ -58,7 +58,7 @@ struct MineResult {
     std::vector<std::int64_t> counts;    // num_queries
     std::vector<float> positive_scores;  // num_queries: s+, NaN without a positive
     std::vector<std::int64_t> skipped;   // num_queries x kNumCauses
-    std::vector<std::int16_t> strata;  // of Law::bands: which band each negative is from, -1 padded
+    std::vector<std::int64_t> strata;  // of Law::bands: which band each negative is from, -1 padded
     SearchWork work;
 };
 

@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
-#include <limits>
 #include <numeric>
 #include <string>
 
@@ -76,8 +75,7 @@ std::vector<std::size_t> spilling(const Bands& bands) {
 }  // namespace
 
 void require_bands(const Bands& bands) {
-    require(!bands.list.empty() && bands.list.size() <= std::numeric_limits<std::int16_t>::max(),
-            "bands: expected from 1 to 32,767");
+    require(!bands.list.empty(), "bands: expected at least one");
     for (const Band& band : bands.list) {
         if (band.low < band.high && band.quota >= 1) continue;
         throw InvalidArgument("bands: expected low < high and a quota of at least 1, got [" +
@@ -103,7 +101,7 @@ Stratified choose_from_bands(const RankWindow& window,
     if (bands.scale == BandScale::margin && std::isnan(window.reference)) return {};
     struct Pick {
         Key key;
-        std::int16_t stratum;
+        std::int64_t stratum;
     };
     std::vector<Pick> picks;
     std::vector<Key> members;
@@ -120,7 +118,7 @@ Stratified choose_from_bands(const RankWindow& window,
         const std::span<const Key> chosen = band.nearest
                                                 ? std::span<const Key>(members).first(count)
                                                 : choose_random(members, count, noise, query_id);
-        for (const Key key : chosen) picks.push_back({key, static_cast<std::int16_t>(b)});
+        for (const Key key : chosen) picks.push_back({key, static_cast<std::int64_t>(b)});
     }
     std::sort(
         picks.begin(), picks.end(), [](const Pick& a, const Pick& b) { return a.key > b.key; });

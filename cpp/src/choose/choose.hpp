@@ -35,7 +35,7 @@ struct RankWindow {
 
 struct Stratified {
     std::vector<Key> keys;             // best first
-    std::vector<std::int16_t> strata;  // which band each is from; of Law::bands only
+    std::vector<std::int64_t> strata;  // which band each is from; of Law::bands only
 };
 
 // What `choice` picks from the window of a query (laws top, random and bands). Uses it up.

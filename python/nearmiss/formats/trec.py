@@ -1,18 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TREC run files: one line per negative, ``query Q0 document rank score tag``.
+"""TREC run files: one line per result, ``query Q0 document rank score tag``.
 
-Evaluation tools and other miners read them. Ranks start at 1. Ids are those of the queries and of
-the corpus, or row numbers where there are none; blanks separate the columns, so an id with a
-blank in it cannot be written. A query without negatives has no line.
+Evaluation tools and other miners write and read them. Ranks start at 1. Ids are those of the
+queries and of the corpus, or row numbers where there are none; blanks separate the columns, so an
+id with a blank in it cannot be written. A query without results has no line.
+
+`write` is for tables of negatives; `read_run` reads what any retriever wrote, as candidates.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from nearmiss.arrays import check_number
 from nearmiss.formats.base import Format, register, replacing
+from nearmiss.formats.pairs import NamedPair, numbered_lines, parse_number
 
 if TYPE_CHECKING:
     from nearmiss.negatives import Negatives
@@ -53,6 +57,48 @@ def _column(value: Any, side: str) -> str:
     if text.split() != [text]:
         raise ValueError(f"trec: {side} id {text!r} cannot stand in a column separated by blanks")
     return text
+
+
+def read_run(run: Any) -> Iterator[NamedPair]:
+    """Return the scored pairs of a run file, or of a mapping ``{query: {document: score}}``.
+
+    Ranks and tags are not read: evaluation tools go by score as well.
+
+    Raises
+    ------
+    TypeError
+        For any other kind of object.
+    ValueError
+        For a malformed line, or a score that is no finite number, naming its place. (This and
+        what concerns the content of a mapping comes when the pairs are iterated over.)
+    """
+    if isinstance(run, Mapping):
+        return _read_mapping(run)
+    if isinstance(run, (str, os.PathLike)):
+        return _read_file(run)
+    raise TypeError(f"run: expected a path or a mapping, got a {type(run).__name__}")
+
+
+def _read_mapping(run: Mapping[Any, Any]) -> Iterator[NamedPair]:
+    for query, documents in run.items():
+        if not isinstance(documents, Mapping):
+            raise TypeError(
+                f"run: query {query!r}: expected a mapping of document ids to scores, "
+                f"got {documents!r}"
+            )
+        for document, score in documents.items():
+            number = check_number(score, f"run: query {query!r}, document {document!r}")
+            yield NamedPair(str(query), str(document), number, "mapping")
+
+
+def _read_file(path: str | os.PathLike[str]) -> Iterator[NamedPair]:
+    for where, line in numbered_lines(path):
+        fields = line.split()
+        if len(fields) != 6:
+            raise ValueError(
+                f"{where}: expected 6 columns (query Q0 document rank score tag), got {len(fields)}"
+            )
+        yield NamedPair(fields[0], fields[2], parse_number(fields[4], "score", where), where)
 
 
 register(

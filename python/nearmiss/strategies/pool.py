@@ -13,7 +13,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,9 @@ from nearmiss.limits import LAST_RANK, Limits
 from nearmiss.positives import Lists
 from nearmiss.rounding import to_float64
 from nearmiss.strategies.base import Plan, Strategy
+
+if TYPE_CHECKING:
+    from nearmiss.candidates import Candidates
 
 Bool = npt.NDArray[np.bool_]
 PickLaw: TypeAlias = Literal["top", "random"]
@@ -52,7 +55,9 @@ class Setting:
     corpus_values : (m,) float64 or None
         The argument of that name.
     corpus, queries, metric
-        None where the candidates were given: then there are no vectors.
+        None where candidates were given: then there are no vectors.
+    candidates : Candidates or None
+        The lists given, if they came with their sources.
     seed, epoch, num_threads : int
     """
 
@@ -62,6 +67,7 @@ class Setting:
     corpus: Corpus | None = None
     queries: Matrix | None = None
     metric: str | None = None
+    candidates: Candidates | None = None
     seed: int = 0
     epoch: int = 0
     num_threads: int = 0
@@ -172,14 +178,14 @@ class Picks(NamedTuple):
         Columns of the pool, each at most once, -1 for none.
     log_probs, weights : (b, k) float64, optional
         Log-probability of each draw given those before it; a weight for the loss.
-    strata : (b, k) int16, optional
+    strata : (b, k) int64, optional
         Which part of the pool each is from.
     """
 
     columns: Int64
     log_probs: Float64 | None = None
     weights: Float64 | None = None
-    strata: npt.NDArray[np.int16] | None = None
+    strata: Int64 | None = None
 
 
 @dataclass(frozen=True)
