@@ -63,6 +63,9 @@ struct Options {
           query_groups(keywords.take<OptionalArray<std::int64_t>>("query_groups", {})),
           corpus_groups(keywords.take<OptionalArray<std::int64_t>>("corpus_groups", {})),
           within_groups(keywords.take<bool>("within_groups", false)),
+          corpus_values(keywords.take<OptionalArray<double>>("corpus_values", {})),
+          min_value(keywords.take<OptionalArray<double>>("min_value", {})),
+          max_value(keywords.take<OptionalArray<double>>("max_value", {})),
           min_score(keywords.take<OptionalArray<double>>("min_score", {})),
           max_score(keywords.take<OptionalArray<double>>("max_score", {})),
           absolute_margin(keywords.take<std::optional<double>>("absolute_margin", {})),
@@ -84,6 +87,9 @@ struct Options {
     OptionalArray<std::int64_t> query_groups;
     OptionalArray<std::int64_t> corpus_groups;
     bool within_groups;
+    OptionalArray<double> corpus_values;
+    OptionalArray<double> min_value;
+    OptionalArray<double> max_value;
     OptionalArray<double> min_score;
     OptionalArray<double> max_score;
     std::optional<double> absolute_margin;
@@ -105,6 +111,9 @@ struct Options {
         limits.query_groups = span_of(query_groups);
         limits.corpus_groups = span_of(corpus_groups);
         limits.within_groups = within_groups;
+        limits.corpus_values = span_of(corpus_values);
+        limits.min_value = span_of(min_value);
+        limits.max_value = span_of(max_value);
         limits.min_score = span_of(min_score);
         limits.max_score = span_of(max_score);
         limits.absolute_margin = absolute_margin;
