@@ -156,8 +156,8 @@ class Limits:
         """Return limits that satisfy both: the strictest wins where both constrain.
 
         Windows and ranges are intersected, the lower ceiling, the higher floor and the larger
-        margin hold, and exclusions add up. A field left at its default does not constrain, so a switch or
-        choice that only one side sets is taken from that side.
+        margin hold, and exclusions add up. A field left at its default does not constrain, so a
+        switch or choice that only one side sets is taken from that side.
 
         Raises
         ------
