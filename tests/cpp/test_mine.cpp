@@ -6,10 +6,12 @@
 #include <cstdint>
 #include <limits>
 #include <set>
+#include <span>
 #include <vector>
 
 #include "check.hpp"
 #include "instances.hpp"
+#include "nearmiss/error.hpp"
 #include "nearmiss/mine.hpp"
 
 namespace {
@@ -25,12 +27,13 @@ using nearmiss::MineResult;
 constexpr std::size_t kQueries = 23;
 constexpr std::size_t kRows = 517;
 
-// Query q: positive 3q, excluded 3q + 1 and 3q + 2, group q mod 5; row x: group x mod 5.
+// Query q: positive 3q, excluded 3q + 1 and 3q + 2, group q mod 5, values in [q, q + 60); row x:
+// group x mod 5, value 37x mod 100.
 struct Problem {
     Matrix queries = instances::small_integers(kQueries, 9, 1);
     Matrix rows = instances::small_integers(kRows, 9, 2);
     std::vector<std::int64_t> one_each, two_each, positives, excluded, query_groups, row_groups;
-    std::vector<double> max_score;
+    std::vector<double> max_score, row_values, min_value, max_value;
 
     Problem() {
         for (std::size_t q = 0; q <= kQueries; ++q) {
@@ -42,9 +45,12 @@ struct Problem {
             excluded.insert(excluded.end(), {3 * q + 1, 3 * q + 2});
             query_groups.push_back(q % 5);
             max_score.push_back(0.9);
+            min_value.push_back(static_cast<double>(q));
+            max_value.push_back(static_cast<double>(q + 60));
         }
         for (std::int64_t x = 0; x < static_cast<std::int64_t>(kRows); ++x) {
             row_groups.push_back(x % 5);
+            row_values.push_back(static_cast<double>(37 * x % 100));
         }
     }
 
@@ -54,6 +60,9 @@ struct Problem {
         limits.exclude = {two_each, excluded};
         limits.query_groups = query_groups;
         limits.max_score = max_score;
+        limits.corpus_values = row_values;
+        limits.min_value = min_value;
+        limits.max_value = max_value;
         limits.relative_margin = 0.05;
         return limits;
     }
@@ -63,7 +72,8 @@ struct Problem {
         const double reference =
             instances::score(Metric::cosine, queries.row(q), rows.row(positive));
         return x / 3 != q && !std::ranges::equal(rows.row(x), rows.row(positive)) &&
-               query_groups[q] != row_groups[x] && score <= 0.9 &&
+               query_groups[q] != row_groups[x] && min_value[q] <= row_values[x] &&
+               row_values[x] < max_value[q] && score <= 0.9 &&
                score <= reference - 0.05 * std::fabs(reference);
     }
 
@@ -145,4 +155,37 @@ TEST(draws_do_not_depend_on_threads) {
                 nearmiss::mine(problem.queries.view(), corpus, limits, choice, {num_threads, {}})));
         }
     }
+}
+
+TEST(rows_outside_a_range_of_values_are_counted) {
+    const Problem problem;
+    const Corpus corpus(problem.rows.view(), Metric::cosine, {}, {});
+    Limits limits;
+    limits.corpus_values = problem.row_values;
+    limits.max_value = problem.max_value;
+    const MineResult result =
+        nearmiss::mine(problem.queries.view(), corpus, limits, {Law::top, 1, 0, 0, {}}, {});
+    constexpr auto kValue = static_cast<std::size_t>(nearmiss::Cause::value);
+    for (std::size_t q = 0; q < kQueries; ++q) {
+        const auto outside = std::ranges::count_if(
+            problem.row_values, [&](double value) { return value >= problem.max_value[q]; });
+        CHECK(result.skipped[q * nearmiss::kNumCauses + kValue] == outside);
+    }
+}
+
+TEST(ranges_of_values_must_fit_rows_and_queries) {
+    const Problem problem;
+    const Corpus corpus(problem.rows.view(), Metric::cosine, {}, {});
+    Limits limits;
+    const auto mine = [&] {
+        return nearmiss::mine(problem.queries.view(), corpus, limits, Choice{}, {});
+    };
+    limits.min_value = problem.min_value;
+    CHECK_THROWS(nearmiss::InvalidArgument, mine());
+    limits.corpus_values = std::span(problem.row_values).first(kRows - 1);
+    CHECK_THROWS(nearmiss::InvalidArgument, mine());
+    limits.corpus_values = problem.row_values;
+    CHECK(mine().num_queries == kQueries);
+    limits.min_value = std::span(problem.min_value).first(kQueries - 1);
+    CHECK_THROWS(nearmiss::InvalidArgument, mine());
 }
