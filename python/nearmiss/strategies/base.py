@@ -77,6 +77,8 @@ class Strategy(ABC):
         What it needs, of `INPUTS`.
     example : str
         A text of it with what it requires; by default the name is enough.
+    usual_count : int
+        How many negatives a query gets where the caller does not say.
     """
 
     name: ClassVar[str]
@@ -84,6 +86,7 @@ class Strategy(ABC):
     picks: ClassVar[str]
     inputs: ClassVar[tuple[str, ...]] = ()
     example: ClassVar[str] = ""
+    usual_count: ClassVar[int] = 3
 
     def __post_init__(self) -> None:
         hints = get_type_hints(type(self))
@@ -103,7 +106,7 @@ class Strategy(ABC):
 
     def count(self, num_negatives: int | None) -> int:
         """Return how many negatives a query gets where the caller asks for ``num_negatives``."""
-        return 3 if num_negatives is None else num_negatives
+        return self.usual_count if num_negatives is None else num_negatives
 
     @abstractmethod
     def plan(self, limits: Limits, num_negatives: int) -> Plan:
