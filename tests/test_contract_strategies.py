@@ -236,7 +236,8 @@ def test_the_smallest_shapes(name, n, m, d):
 
 @every_strategy
 def test_everything_ruled_out(name):
-    found = mine(name, QUERIES[:2], ROWS[:5], positives=[[0, 1, 2, 3, 4], []], max_score=-2)
+    ask = {"positives": [[0, 1, 2, 3, 4], []], "exclude": [[], [0, 1, 2, 3, 4]]}
+    found = mine(name, QUERIES[:2], ROWS[:5], **ask)
     assert (found.indices == -1).all()
     assert np.isnan(found.scores).all()
     assert found.counts.tolist() == [0, 0]

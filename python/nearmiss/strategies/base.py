@@ -161,7 +161,8 @@ def register(cls: _Class) -> _Class:
     unknown = set(cls.inputs) - set(INPUTS)
     if unknown:
         raise ValueError(f"strategy {cls.name!r}: there is no input {sorted(unknown)[0]!r}")
-    cls.example = cls.example or cls.name
+    if "example" not in vars(cls):  # one that a registered base has is of that
+        cls.example = cls.name
     _registry[cls.name] = cls
     return cls
 
