@@ -10,9 +10,12 @@ from data import ElementType, Source
 from limits import LimitsKind
 
 Suite: TypeAlias = Literal["topk", "mine", "sample"]
-# search: nearest rows, under limits where the case names some; pairs: negatives of known pairs;
-# memory: how much `mine` needs; weighted, complement: random draws (see draws.py).
-Kind: TypeAlias = Literal["search", "pairs-real", "pairs-near", "memory", "weighted", "complement"]
+# search: nearest rows, under limits where the case names some; bands: draws from bands of ranks, k
+# being the last; pairs: negatives of known pairs; memory: how much `mine` needs; weighted,
+# complement: random draws (see draws.py).
+Kind: TypeAlias = Literal[
+    "search", "bands", "pairs-real", "pairs-near", "memory", "weighted", "complement"
+]
 
 
 @dataclass(frozen=True)
@@ -149,6 +152,10 @@ CASES = (
     _limited("limits-own-cluster", "own-cluster", None, "clusters"),
     _limited("limits-ceiling", "ceiling", None),
     _limited("limits-exclude", "exclude-near", None),
+    Case("bands", "mine", "bands", "docstrings", Size(4096, 200_000, 1000, 384),
+         Size(60, 2500, 200, 384),
+         (_match("three bands against top-k as deep", "ours:bands",
+                 {"ours:limits-none": 1 / 1.15}),)),
     _mine("mine-st", "pairs-real"),
     _mine("mine-st-near", "pairs-near"),
     Case("draw-weighted", "sample", "weighted", "made-up", Size(100_000, 200, 15, 0),

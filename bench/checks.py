@@ -8,11 +8,13 @@ can tell apart.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from contestants import Answer, Task
+from nearmiss.strategies import Band
 
 # Scores are at most 1. Ours round once to float32; the peers add up in float32, whose errors
 # here stay far below this (the worst case, d units in the last place, is larger).
@@ -160,6 +162,20 @@ def check_same_bits(name: str, cause: str, first: Answer, second: Answer) -> Non
         raise WrongAnswer(f"{name}: rows depend on {cause}")
     if not np.array_equal(first.scores.view(np.uint32), second.scores.view(np.uint32)):
         raise WrongAnswer(f"{name}: score bits depend on {cause}")
+
+
+def check_bands(answer: Answer, ranking: Answer, bands: Sequence[Band]) -> dict[str, int]:
+    """Each band must have given its quota of rows, all of its ranks."""
+    start = 0
+    for band in bands:
+        rows = answer.rows[:, start : start + band.n]
+        ranks = ranking.rows[:, int(band.lo) : int(band.hi)]
+        for query in range(len(rows)):
+            if not np.isin(rows[query], ranks[query]).all():
+                raise WrongAnswer(f"bands: query {query} has too few of {band}")
+        start += band.n
+    _reject_repeats("bands", answer.rows)
+    return {"rows_compared": answer.rows.size}
 
 
 def check_full(name: str, answer: Answer) -> None:

@@ -139,6 +139,9 @@ def mine(
     query_groups: np.ndarray | None = None,
     corpus_groups: np.ndarray | None = None,
     within_groups: bool = False,
+    corpus_values: np.ndarray | None = None,
+    min_value: float | np.ndarray | None = None,
+    max_value: float | np.ndarray | None = None,
     query_ids: np.ndarray | None = None,
 ) -> Mined:
     """Mine by looking at every pair. The arguments mean what those of `nearmiss.mine` mean."""
@@ -148,6 +151,8 @@ def mine(
     ids = np.arange(n) if query_ids is None else query_ids
     ceiling = np.broadcast_to(np.inf if max_score is None else max_score, n)
     floor = np.broadcast_to(-np.inf if min_score is None else min_score, n)
+    least = np.broadcast_to(-np.inf if min_value is None else min_value, n)
+    beyond = np.broadcast_to(np.inf if max_value is None else max_value, n)
     if range_max is None:
         range_max = range_min + num_negatives if strategy == "top" else m
 
@@ -171,6 +176,8 @@ def mine(
         if query_groups is not None and corpus_groups is not None:
             own = (corpus_groups == query_groups[i]) & (query_groups[i] != -1)
             admissible &= own if within_groups else ~own
+        if corpus_values is not None:
+            admissible &= (least[i] <= corpus_values) & (corpus_values < beyond[i])
         if absolute_margin is not None and not np.isnan(reference):
             admissible &= score <= reference - absolute_margin
         if relative_margin is not None and not np.isnan(reference):

@@ -100,6 +100,22 @@ def _threshold(rng: np.random.Generator, scores: np.ndarray, per_query: bool) ->
 
 
 @st.composite
+def ranges(draw: st.DrawFn, rng: np.random.Generator, n: int, m: int) -> dict[str, Any]:
+    """Draw values of corpus rows, few of them distinct, and ranges of them; some hold no row."""
+    base = draw(st.sampled_from((0, 0.1, 2**53 - 10)), label="base of values")
+    low, width = rng.integers(-4, 5, n), rng.integers(1, 6, n)
+    if not draw(st.booleans(), label="a range per query"):
+        low, width = (int(some[0]) if n else 1 for some in (low, width))
+    chosen = {
+        "corpus_values": base + rng.integers(-3, 4, m),
+        "min_value": base + low,
+        "max_value": base + low + width,
+    }
+    absent = draw(st.sampled_from((None, "min_value", "max_value")), label="open end")
+    return {name: value for name, value in chosen.items() if name != absent}
+
+
+@st.composite
 def limits(draw: st.DrawFn, problem: dict[str, Any]) -> dict[str, Any]:
     """Draw limits for a problem: keywords that both `nearmiss.mine` and the oracle take."""
     rng = problem["rng"]
@@ -122,6 +138,8 @@ def limits(draw: st.DrawFn, problem: dict[str, Any]) -> dict[str, Any]:
         chosen["query_groups"] = rng.integers(-1, 4, n)
         chosen["corpus_groups"] = rng.integers(-1, 3, m)
         chosen["within_groups"] = draw(st.booleans(), label="within_groups")
+    if maybe("values"):
+        chosen |= draw(ranges(rng, n, m))
     if maybe("max_score"):
         chosen["max_score"] = _threshold(rng, scores, draw(st.booleans()))
     if maybe("min_score"):

@@ -158,6 +158,38 @@ def test_groups_from_text_and_npy(files):
             assert_same(nm.Negatives.load("out.safetensors"), expected)
 
 
+def test_values_from_text_and_npy(files):
+    queries, corpus = files
+    values, least = np.arange(M) % 7, np.arange(N) % 5
+    np.save("v.npy", values)
+    write_lines("v.txt", values)
+    write_lines("v-fractions.txt", values + 0.5)
+    np.save("least.npy", least)
+    expected = nm.mine(queries, corpus, corpus_values=values, min_value=least, max_value=6)
+    for name, end in (("v.npy", 6), ("v.txt", "6.0"), ("v-fractions.txt", 6.5)):
+        given = ["--corpus-values", name, "--min-value", "least.npy", "--max-value", end]
+        assert run(*given) == 0
+        assert_same(nm.Negatives.load("out.safetensors"), expected)
+
+
+@pytest.mark.parametrize(
+    ("line", "options", "message"),
+    [
+        ("x", ["--max-value", 3], "v.txt: line 2 is no number: 'x'"),
+        (2**64, ["--max-value", 3], "v.txt: holds an integer beyond int64"),
+        (2**53 + 1, ["--max-value", 3], "corpus_values: integers beyond 2**53"),
+        ("nan", ["--max-value", 3], "corpus_values: must be finite, got nan for corpus row 1"),
+        (1, ["--max-value", 2**53 + 1], "max_value: integers beyond 2**53"),
+        (1, ["--min-value", "soon"], "--min-value: expected a number or a .npy file, got 'soon'"),
+        (1, [], "corpus_values: needs min_value or max_value"),
+    ],
+)
+def test_bad_values(files, capsys, line, options, message):
+    write_lines("v.txt", [0.5 if line in ("x", "nan") else 0, line, *range(M - 2)])
+    assert run("--corpus-values", "v.txt", *options) == 2
+    assert message in capsys.readouterr().err
+
+
 def test_exclude_self_finds_the_query_by_its_id(files):
     queries, corpus = files
     rows = list(range(20, 20 + N))

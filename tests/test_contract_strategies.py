@@ -38,6 +38,7 @@ QUERIES, ROWS = RNG.normal(size=(N, D)), RNG.normal(size=(M, D))
 ROWS[100:140] = ROWS[3]  # a class of duplicates
 POSITIVES = [[3], *([i, 2 * i][: i % 3] for i in range(1, N))]
 EXCLUDE = [RNG.permutation(M)[:20].tolist() for _ in range(N)]
+DATES, DATE_OF_QUERY = np.arange(M) * 37 % 100, 60 + np.arange(N)
 EVERY_SCORE = oracle.scores(QUERIES, ROWS, "cosine")
 
 every_strategy = pytest.mark.parametrize("name", NAMES)
@@ -89,6 +90,8 @@ def limited(name, part=slice(None), **more):
         relative_margin=0.02,
         query_groups=index % 5,
         corpus_groups=np.arange(M) % 5,
+        corpus_values=DATES,
+        max_value=DATE_OF_QUERY[index],
         query_ids=index,
         **more,
     )
@@ -152,6 +155,7 @@ def test_rows_are_admissible_distinct_and_in_order(name, num_threads):
         assert len(set(rows.tolist())) == len(rows)
         assert ((rows >= 0) & (rows < M)).all()
         assert (rows % 5 != i % 5).all()
+        assert (DATES[rows] < DATE_OF_QUERY[i]).all()
         order = np.lexsort((rows, -EVERY_SCORE[i, rows]))
         assert (order == np.arange(len(rows))).all()
         if POSITIVES[i]:

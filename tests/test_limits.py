@@ -342,6 +342,95 @@ def test_within_groups_with_positives_in_and_out_of_the_group():
     ]
 
 
+# --- values ---------------------------------------------------------------------------------------
+
+
+def test_a_range_of_values_is_half_open():
+    values = np.arange(10)
+    assert mine(corpus_values=values, min_value=3) == [9, 8, 7, 6]
+    assert mine(corpus_values=values, max_value=3) == [2, 1, 0]
+    assert mine(corpus_values=values, min_value=3, max_value=6) == [5, 4, 3]
+    assert mine(corpus_values=values, min_value=3, max_value=4) == [3]
+    assert mine(corpus_values=values, max_value=0) == []
+    assert mine(corpus_values=values, min_value=9.5) == []
+
+
+def test_infinite_ends_and_ends_nobody_reaches_are_no_limits():
+    values = np.linspace(-1, 1, 10)
+    assert mine(corpus_values=values, min_value=-np.inf, max_value=5) == [9, 8, 7, 6]
+    ends = {"min_value": np.array([-np.inf]), "max_value": np.array([np.inf])}
+    assert mine(corpus_values=values, **ends) == [9, 8, 7, 6]
+
+
+def test_values_compare_as_numbers():
+    values = np.array([0.0, -0.0] * 5)
+    assert mine(corpus_values=values, min_value=-0.0) == [9, 8, 7, 6]
+    assert mine(corpus_values=values, min_value=0.0) == [9, 8, 7, 6]
+    assert mine(corpus_values=values, max_value=0.0) == []
+    tiny = np.array([0, 5e-324] * 5)
+    assert mine(corpus_values=tiny, min_value=5e-324) == [9, 7, 5, 3]
+
+
+def test_integers_are_told_apart_up_to_2_to_the_53():
+    values = np.arange(10) + (2**53 - 9)
+    assert mine(corpus_values=values, max_value=2**53) == [8, 7, 6, 5]
+    assert mine(corpus_values=values, min_value=2**53) == [9]
+    assert mine(corpus_values=-values, min_value=-(2**53), max_value=1 - 2**53) == [9]
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int32", "uint64", "float16", "float32"])
+def test_values_of_any_number_type(dtype):
+    values = np.arange(10).astype(dtype)
+    assert mine(corpus_values=values, min_value=2, max_value=5) == [4, 3, 2]
+    ends = {"min_value": np.array([2], dtype), "max_value": np.array([5], dtype)}
+    assert mine(corpus_values=values, **ends) == [4, 3, 2]
+
+
+def test_values_that_a_score_limit_and_a_window_act_on():
+    values = np.array([1, 0] * 5)
+    even = {"corpus_values": values, "min_value": 1}
+    assert mine(**even, max_score=7) == [6, 4, 2, 0]
+    assert mine([[6]], **even, range_min=1) == [4, 2, 0]
+    assert mine(**even, range_mode="raw", range_max=4) == [8, 6]
+    groups = np.array([0] * 5 + [1] * 5)
+    assert mine(**even, query_groups=np.array([1]), corpus_groups=groups) == [4, 2, 0]
+    within = {"query_groups": np.array([1]), "corpus_groups": groups, "within_groups": True}
+    assert mine(**even, **within) == [8, 6]
+
+
+@pytest.mark.parametrize("strategy", ["top", "uniform"])
+@pytest.mark.parametrize("sorted_by_date", [False, True])
+def test_only_what_was_there_before_the_query(strategy, sorted_by_date, num_threads):
+    """A search at the time of the query (ECtHR-PCR): the top k of the rows dated before it."""
+    rng = np.random.default_rng(4)
+    queries, corpus = rng.normal(size=(40, 12)), rng.normal(size=(3000, 12))
+    dates = rng.integers(1_500_000_000, 1_600_000_000, 3000)
+    if sorted_by_date:
+        dates.sort()
+    of_query = rng.integers(1_500_000_000, 1_600_000_000, 40)
+    of_query[:3] = np.sort(dates)[[0, 1, 4]]  # none, one and four rows are older
+    found = nm.mine(
+        queries,
+        corpus,
+        corpus_values=dates,
+        max_value=of_query,
+        num_negatives=5,
+        strategy=strategy,
+        num_threads=num_threads,
+    )
+    every = oracle.scores(queries, corpus, "cosine")
+    assert found.counts[:4].tolist() == [0, 1, 4, 5]
+    for i in range(40):
+        eligible = np.flatnonzero(dates < of_query[i])
+        if strategy == "top" or len(eligible) <= 5:
+            nearest = eligible[oracle.ranking(every[i, eligible])][:5]
+            assert found.indices[i, : found.counts[i]].tolist() == nearest.tolist()
+        assert found.counts[i] == min(5, len(eligible))
+        assert np.isin(found.indices[i, : found.counts[i]], eligible).all()
+    outside = (dates >= of_query[:, None]).sum()
+    assert found.stats["skipped"]["value"] == outside
+
+
 # --- rank windows ---------------------------------------------------------------------------------
 
 
@@ -447,6 +536,33 @@ def test_limits_as_an_object_mean_the_same():
     )
     assert_same_table(by_object, by_keyword)
     assert by_object.indices.tolist() == [[4, 3, 2], [5, 4, 3], [4, 3, 2]]
+
+
+def test_of_two_ranges_the_narrower_holds():
+    ages = np.arange(10)
+    adults = nm.Limits(corpus_values=ages, min_value=[2, 4], max_value=9)
+    both = adults.merge(nm.Limits(min_value=3, max_value=[6, 20], corpus_values=ages.tolist()))
+    assert both == nm.Limits(corpus_values=ages, min_value=[3, 4], max_value=[6, 9])
+    assert adults.merge(nm.Limits(max_score=1)).max_value == 9
+    found = nm.mine(np.ones((2, 1), np.float32), LINE, limits=adults, max_value=5, metric="ip")
+    assert found.indices.tolist() == [[4, 3, 2], [4, -1, -1]]
+    with pytest.raises(ValueError, match="corpus_values: given twice with different values"):
+        adults.merge(nm.Limits(corpus_values=ages + 1))
+    with pytest.raises(ValueError, match="min_value: must be below max_value.* query 1"):
+        adults.merge(nm.Limits(max_value=[3, 4]))
+
+
+def test_limits_hold_their_values_unchanged():
+    values = np.arange(10.0)
+    limits = nm.Limits(corpus_values=values, max_value=4)
+    assert values.flags.writeable
+    assert not limits.corpus_values.flags.writeable
+    assert limits.describe() == {
+        "corpus_values": nm.Limits(corpus_values=values).describe()["corpus_values"],
+        "max_value": 4.0,
+    }
+    assert limits.describe() != nm.Limits(corpus_values=values[::-1], max_value=4).describe()
+    assert repr(limits) == "Limits(corpus_values=…, max_value=4.0)"
 
 
 def test_limits_are_frozen():

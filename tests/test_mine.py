@@ -90,6 +90,9 @@ def test_a_larger_corpus_with_all_limits(metric, dtype):
             "exclude": row_lists(rng, 29, 4001, 400),
             "query_groups": rng.integers(-1, 20, 29),
             "corpus_groups": rng.integers(-1, 20, 4001),
+            "corpus_values": rng.integers(0, 100, 4001),
+            "min_value": rng.integers(0, 50, 29),
+            "max_value": rng.integers(50, 100, 29),
             "max_score": np.quantile(every, 0.98, axis=1).astype(np.float32).astype(np.float64),
             "relative_margin": 0.05,
             "margin_reference": "mean",
@@ -124,6 +127,25 @@ def test_many_blocks_of_queries_and_rows(metric):
         },
     )
     assert_same_table(found, expected)
+
+
+def test_draws_where_the_own_group_fills_nearly_all_of_a_range_of_values():
+    """Drawing and turning away would go on for long: those left must all be found."""
+    rng = np.random.default_rng(11)
+    problem = {"queries": rng.normal(size=(7, 8)), "corpus": rng.normal(size=(20_011, 8))}
+    values, groups = rng.permutation(20_011), np.zeros(20_011, np.int64)
+    groups[rng.permutation(20_011)[:12]] = 1
+    limits = {
+        "corpus_values": values,
+        "min_value": np.arange(7) * 3000,
+        "query_groups": np.zeros(7, np.int64),
+        "corpus_groups": groups,
+        "num_negatives": 15,
+    }
+    found, expected = both(problem | {"metric": "ip"}, limits, strategy="uniform")
+    assert_drawn_from(found, expected)
+    assert found.counts[0] == 12
+    assert (np.diff(found.counts) <= 0).all()
 
 
 @pytest.mark.parametrize("strategy", ["random", "uniform"])

@@ -138,6 +138,19 @@ def test_results_of_topk_can_be_mined():
     assert_same_bits(found.indices[full], searched.indices[full])
 
 
+def test_only_candidates_within_the_range_of_values():
+    dates = np.array([3, 3, 5, 3, 1, 9, 3, 4, 3, 4])  # of the candidates 4 0 7 2 9 5: 1 3 4 5 4 9
+    assert mine(corpus_values=dates, max_value=4) == [4, 0]
+    assert mine(corpus_values=dates, min_value=4, max_value=5) == [7, 9]
+    assert mine([4], corpus_values=dates, max_value=[5], range_min=1) == [7, 9]
+    assert mine(corpus_values=dates, max_value=1) == []
+    found = nm.mine_candidates(SCORES, ROWS, corpus_values=dates, min_value=4)
+    assert found.indices.tolist() == [[7, 2, 9]]
+    assert found.stats["skipped"]["value"] == 2
+    assert found.params["m"] == 10
+    assert found.params["limits"]["min_value"] == 4
+
+
 def test_inputs_are_not_modified():
     scores, rows = SCORES.copy(), ROWS.copy()
     scores.flags.writeable = rows.flags.writeable = False

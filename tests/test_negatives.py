@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The table: what it tells, how it converts and samples, and that it survives a file."""
 
+import dataclasses
 import subprocess
 import sys
 import textwrap
@@ -175,6 +176,8 @@ def test_skipped_pairs_by_cause():
         query_ids=[9, 8],
         query_groups=[1, -1],
         corpus_groups=groups,
+        corpus_values=[0, 0, 0, 0, 0, 9, 9, 9, 0, 4],
+        max_value=[9, 4],
         absolute_margin=1.5,
     )
     assert table.indices.tolist() == [[3, 4], [0, 1]]
@@ -184,9 +187,25 @@ def test_skipped_pairs_by_cause():
     assert skipped["exclude"] == 3
     assert skipped["self"] == 2
     assert skipped["group"] == 2
+    assert skipped["value"] == 3 + 4
+    assert "Skipped 7 pairs (35.00 %): rows outside the query's range of values" in str(table.stats)
     assert skipped["absolute_margin"] == 1  # row 2 scores 8, above 9 - 1.5
     assert skipped["max_score"] == 0
     assert skipped["relative_margin"] == 0
+
+
+def test_tables_counted_before_there_were_values_can_be_read(table):
+    data = table.tally.to_json()
+    assert data["skipped"].pop("value") == 0
+    old = dataclasses.replace(table, tally=type(table.tally).from_json(data))
+    assert str(old.stats) == str(table.stats)
+
+
+def test_short_queries_are_told_of_ranges_that_ruled_rows_out():
+    ranges = {"corpus_values": np.arange(M), "min_value": M - 5}
+    assert "Consider wider ranges of values" in str(
+        nm.mine(QUERIES, CORPUS, **ranges, num_negatives=6).stats
+    )
 
 
 def test_rows_above_the_ceiling_go_to_the_strictest_limit():

@@ -225,6 +225,8 @@ def test_limits_where_the_search_guesses_and_falls_back(simd_target, target):
         groups = rng.integers(-1, 3, 4001)
         keywords = {
             "query_groups": rng.integers(-1, 3, 23),
+            "corpus_values": rng.integers(0, 100, 4001).astype(np.float64),
+            "max_value": rng.integers(50, 100, 23).astype(np.float64),
             "max_score": np.quantile(every, 0.995, axis=1),
             "min_score": np.quantile(every, 0.5, axis=1),
             "relative_margin": 0.01,

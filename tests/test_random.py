@@ -201,6 +201,43 @@ def test_uniform_law_with_most_rows_ruled_out():
     assert_law(counts[pairs], [n / 15] * 15)
 
 
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("groups", ["no groups", "other groups", "own group"])
+def test_uniform_law_in_a_range_of_values(groups, seed):
+    """6 admissible of 400 by value and, half of those, by group; all 15 pairs as likely."""
+    rng = np.random.default_rng(3)
+    corpus = rng.normal(size=(400, 4)).astype(np.float32)
+    values, labels = rng.permutation(400), rng.integers(0, 2, 400)
+    inside = np.argsort(values)[100:112]
+    labels[inside] = np.arange(12) % 2
+    n = 9000
+    limits = {"corpus_values": values, "min_value": 100, "max_value": np.full(n, 112)}
+    if groups == "no groups":
+        kept = inside[:6]
+        limits["max_value"] = 106
+    else:
+        kept = inside[labels[inside] == 1]
+        within = groups == "own group"
+        limits |= {"corpus_groups": labels, "query_groups": [int(within)] * n}
+        limits["within_groups"] = within
+    found = nm.mine(
+        np.ones((n, 4), np.float32),
+        corpus,
+        num_negatives=2,
+        strategy="uniform",
+        seed=seed,
+        **limits,
+    )
+    kept.sort()
+    place = np.searchsorted(kept, np.sort(found.indices, axis=1))
+    assert (kept[place] == np.sort(found.indices, axis=1)).all()
+    counts = np.bincount(place[:, 0] * 6 + place[:, 1], minlength=36)
+    pairs = [a * 6 + b for a, b in combinations(range(6), 2)]
+    assert_law(counts[pairs], [n / 15] * 15)
+    drifted = counts[pairs] + np.array([60, -60] * 7 + [0])
+    assert rejects(assert_law, drifted, [n / 15] * 15)
+
+
 def test_uniform_law_in_a_large_corpus():
     """Marginal counts of 1,000 rows, where a rejection loop would be used."""
     rng = np.random.default_rng(2)

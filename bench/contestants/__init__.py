@@ -29,6 +29,7 @@ class Task:
     threads: int
     relative_margin: float | None = None
     limits: Limits | None = None
+    query_ids: npt.NDArray[np.int64] | None = None  # which queries these are; None: 0, 1, 2, …
 
     def take(self, queries: npt.NDArray[np.int64], threads: int) -> Task:
         """The same question for some of the queries, with other threads."""
@@ -41,6 +42,7 @@ class Task:
             ),
             threads=threads,
             limits=None if limits is None else limits.take(queries),
+            query_ids=queries if self.query_ids is None else self.query_ids[queries],
         )
 
 

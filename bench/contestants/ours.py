@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import nearmiss as nm
@@ -141,6 +142,31 @@ def _mine_without_limits(task: Task, precision: str) -> Callable[[], Any]:
     return run
 
 
+def bands(last_rank: int) -> list[nm.strategies.Band]:
+    """Three bands up to a rank, each ten times as wide as the one before, ten rows in all."""
+    ends = [0, last_rank // 100, last_rank // 10, last_rank]
+    return [
+        nm.strategies.Band(lo, hi, quota)
+        for (lo, hi), quota in zip(pairwise(ends), (2, 3, 5), strict=True)
+    ]
+
+
+def _mine_bands(task: Task, precision: str) -> Callable[[], Any]:
+    corpus = nm.Corpus(task.vectors.corpus, metric=METRIC)
+
+    def run() -> Any:
+        return nm.mine(
+            task.vectors.queries,
+            corpus,
+            strategy=nm.strategies.Bands(bands(task.k)),
+            query_ids=task.query_ids,
+            precision=precision,
+            num_threads=task.threads,
+        )
+
+    return run
+
+
 def _mine_with_limits(task: Task, precision: str) -> Callable[[], Any]:
     limits = task.limits
     if limits is None:
@@ -168,6 +194,7 @@ _JOBS = {
     "mine": _mine,
     "limits-none": _mine_without_limits,
     "limits-on": _mine_with_limits,
+    "bands": _mine_bands,
 }
 JOBS = {
     in_precision(name, precision): partial(job, precision=precision)

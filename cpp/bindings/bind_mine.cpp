@@ -80,6 +80,9 @@ struct LimitOptions {
           corpus_groups(keywords.take<OptionalArray<std::int64_t>>("corpus_groups", {})),
           within_groups(keywords.take<bool>("within_groups", false)),
           exclude_duplicates(keywords.take<bool>("exclude_duplicates", true)),
+          corpus_values(keywords.take<OptionalArray<double>>("corpus_values", {})),
+          min_value(keywords.take<OptionalArray<double>>("min_value", {})),
+          max_value(keywords.take<OptionalArray<double>>("max_value", {})),
           min_score(keywords.take<OptionalArray<double>>("min_score", {})),
           max_score(keywords.take<OptionalArray<double>>("max_score", {})),
           absolute_margin(keywords.take<std::optional<double>>("absolute_margin", {})),
@@ -97,6 +100,9 @@ struct LimitOptions {
     OptionalArray<std::int64_t> corpus_groups;
     bool within_groups;
     bool exclude_duplicates;
+    OptionalArray<double> corpus_values;
+    OptionalArray<double> min_value;
+    OptionalArray<double> max_value;
     OptionalArray<double> min_score;
     OptionalArray<double> max_score;
     std::optional<double> absolute_margin;
@@ -116,6 +122,9 @@ struct LimitOptions {
         limits.corpus_groups = span_of(corpus_groups);
         limits.within_groups = within_groups;
         limits.exclude_duplicates = exclude_duplicates;
+        limits.corpus_values = span_of(corpus_values);
+        limits.min_value = span_of(min_value);
+        limits.max_value = span_of(max_value);
         limits.min_score = span_of(min_score);
         limits.max_score = span_of(max_score);
         limits.absolute_margin = absolute_margin;

@@ -61,6 +61,8 @@ AdmissionRules make_rules(const Limits& limits,
     for (std::size_t q = 0; q < limits.self_rows.size(); ++q)
         if (limits.self_rows[q] != -1) check_row(limits.self_rows[q], num_rows, q, "self_rows");
     require_per_query(limits.query_groups.size(), num_queries, "query_groups");
+    require_per_query(limits.min_value.size(), num_queries, "min_value");
+    require_per_query(limits.max_value.size(), num_queries, "max_value");
     require_per_query(limits.min_score.size(), num_queries, "min_score");
     require_per_query(limits.max_score.size(), num_queries, "max_score");
     require_per_query(limits.positive_scores.size(), num_queries, "positive_scores");
@@ -68,12 +70,22 @@ AdmissionRules make_rules(const Limits& limits,
     AdmissionRules rules;
     rules.limits = &limits;
     rules.num_rows = num_rows;
+    if (!limits.min_value.empty() || !limits.max_value.empty()) {
+        require(limits.corpus_values.size() == num_rows,
+                "corpus_values: expected one per corpus row");
+        rules.corpus_values = limits.corpus_values;
+    }
     if (limits.query_groups.empty()) return rules;
     require(corpus_groups.size() == num_rows, "corpus_groups: expected one per corpus row");
     rules.corpus_groups = corpus_groups;
     for (const std::int64_t group : corpus_groups)
         if (group >= 0) ++rules.group_sizes[group];
     return rules;
+}
+
+void AdmissionRules::sort_values() {
+    sorted_values.assign(corpus_values.begin(), corpus_values.end());
+    std::sort(sorted_values.begin(), sorted_values.end());
 }
 
 Admission::Admission(const AdmissionRules& rules, std::size_t query)
@@ -96,6 +108,8 @@ Admission::Admission(const AdmissionRules& rules, std::size_t query)
     sort_unique(listed_);
     for (const std::uint32_t row : listed_) listed_digest_ |= digest(row);
     if (rules.use_groups()) group_ = limits.query_groups[query];
+    if (!limits.min_value.empty()) min_value_ = limits.min_value[query];
+    if (!limits.max_value.empty()) max_value_ = limits.max_value[query];
 }
 
 void Admission::count(CauseCounts& counts) const {
@@ -113,11 +127,22 @@ void Admission::count(CauseCounts& counts) const {
     }
     at(Cause::exclude) += static_cast<std::int64_t>(limits.exclude.list(query_).size());
     if (!limits.self_rows.empty() && limits.self_rows[query_] >= 0) ++at(Cause::self);
-    if (!rules_->use_groups()) return;
+    if (rules_->use_groups()) at(Cause::group) += num_wrong_group();
+    if (rules_->use_values()) at(Cause::value) += num_wrong_value();
+}
+
+std::int64_t Admission::num_wrong_group() const {
     const auto found = rules_->group_sizes.find(group_);
     const std::int64_t own = found == rules_->group_sizes.end() ? 0 : found->second;
-    at(Cause::group) +=
-        limits.within_groups ? static_cast<std::int64_t>(rules_->num_rows) - own : own;
+    if (!rules_->limits->within_groups) return own;
+    return static_cast<std::int64_t>(rules_->num_rows) - own;
+}
+
+std::int64_t Admission::num_wrong_value() const {
+    const std::vector<double>& values = rules_->sorted_values;
+    const auto first = std::lower_bound(values.begin(), values.end(), min_value_);
+    const auto last = std::lower_bound(first, values.end(), max_value_);
+    return std::ssize(values) - (last - first);
 }
 
 bool Admission::count_row(std::uint32_t row, CauseCounts& counts) const {
@@ -132,6 +157,7 @@ bool Admission::count_row(std::uint32_t row, CauseCounts& counts) const {
         contains(limits.exclude.list(query_)),
         !limits.self_rows.empty() && limits.self_rows[query_] == std::int64_t{row},
         rules_->use_groups() && wrong_group(rules_->corpus_groups[row]),
+        rules_->use_values() && wrong_value(rules_->corpus_values[row]),
     };
     bool any = false;
     for (std::size_t i = 0; i < std::size(causes); ++i) {

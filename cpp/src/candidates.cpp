@@ -80,6 +80,21 @@ std::size_t check_candidates(const Candidates& candidates, const Limits& limits)
     return static_cast<std::size_t>(largest + 1);
 }
 
+// The rows of the corpus, as far as the limits tell; at least `needed`.
+std::size_t num_corpus_rows(const Limits& limits, std::size_t needed) {
+    const std::size_t sizes[] = {limits.corpus_groups.size(), limits.corpus_values.size()};
+    const char* const names[] = {"corpus_groups", "corpus_values"};
+    std::size_t num_rows = needed;
+    for (std::size_t i = 0; i < std::size(sizes); ++i) {
+        if (sizes[i] == 0) continue;
+        require(needed <= sizes[i],
+                std::string(names[i]) + ": has " + std::to_string(sizes[i]) + " rows, but row " +
+                    std::to_string(needed - 1) + " is referred to");
+        num_rows = sizes[i];
+    }
+    return num_rows;
+}
+
 // [range_min, range_max) of what is left.
 void cut_window(std::vector<Key>& keys, const Limits& limits) {
     keys.resize(std::min(limits.range_max, keys.size()));
@@ -89,12 +104,7 @@ void cut_window(std::vector<Key>& keys, const Limits& limits) {
 
 AdmissionRules check_rules(const Candidates& candidates, const Limits& limits) {
     require(limits.range_min < limits.range_max, "range_min: expected less than range_max");
-    const std::size_t rows_needed = check_candidates(candidates, limits);
-    const std::size_t num_rows =
-        limits.corpus_groups.empty() ? rows_needed : limits.corpus_groups.size();
-    require(rows_needed <= num_rows,
-            "corpus_groups: has " + std::to_string(num_rows) + " rows, but row " +
-                std::to_string(rows_needed - 1) + " is referred to");
+    const std::size_t num_rows = num_corpus_rows(limits, check_candidates(candidates, limits));
     return make_rules(limits, candidates.num_queries, num_rows, limits.corpus_groups);
 }
 

@@ -65,6 +65,7 @@ class Miner {
           result_(empty_result(queries.rows, num_negatives)) {
         if (limits.exclude_duplicates && !limits.positives.rows.empty())
             rules_.use(corpus.duplicate_classes(execution.at(0)));
+        rules_.sort_values();
         result_.positive_scores =
             reference_scores(limits, queries, norms_, corpus, kernel_, execution.at(0));
         intervals_ = score_intervals(limits, result_.positive_scores);

@@ -244,7 +244,8 @@ class Scan {
         for (std::uint32_t rest = lanes; rest != 0; rest &= rest - 1) {
             const auto lane = static_cast<std::size_t>(std::countr_zero(rest));
             const std::uint32_t row = search_.corpus.row_at(first + lane);
-            const bool out = one_group ? admission->named(row) : admission->ruled_out(row);
+            const bool out =
+                one_group ? admission->ruled_out_in_group(row) : admission->ruled_out(row);
             if (out) lanes = static_cast<std::uint16_t>(lanes & ~(1u << lane));
         }
         return lanes;

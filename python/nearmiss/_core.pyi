@@ -32,7 +32,7 @@ class _MineResult(_Strata):
     counts: _Int64  # (n,)
     positive_scores: _Float32  # (n,) the reference s+ of each query, nan without one
     work: dict[str, int]
-    skipped: _Int64  # (n, 6) rows ruled out: positive, duplicate, exclude, self, group, max score
+    skipped: _Int64  # (n, 7) ruled out: positive, duplicate, exclude, self, group, value, max score
 
 @final
 class Corpus:
@@ -99,6 +99,9 @@ def mine(
     query_groups: _Int64 | None = None,
     corpus_groups: _Int64 | None = None,  # None: those the Corpus was built with
     within_groups: bool = False,
+    corpus_values: _Float64 | None = None,  # (m,)
+    min_value: _Float64 | None = None,  # (n,) closed
+    max_value: _Float64 | None = None,  # (n,) open
     min_score: _Float64 | None = None,  # (n,)
     max_score: _Float64 | None = None,  # (n,)
     absolute_margin: float | None = None,
@@ -130,6 +133,9 @@ def mine_candidates(
     query_groups: _Int64 | None = None,
     corpus_groups: _Int64 | None = None,
     within_groups: bool = False,
+    corpus_values: _Float64 | None = None,
+    min_value: _Float64 | None = None,
+    max_value: _Float64 | None = None,
     min_score: _Float64 | None = None,
     max_score: _Float64 | None = None,
     absolute_margin: float | None = None,

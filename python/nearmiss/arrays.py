@@ -220,6 +220,33 @@ def as_float64_vector(
     return to_float64(array) if array.dtype == np.float32 else array
 
 
+def check_exact_numbers(value: Any, name: str, what: str = "query") -> None:
+    """Check numbers, one or one per ``what``, that are about to become float64.
+
+    Raises ValueError for an integer beyond 2**53, where float64 skips some, and TypeError for
+    times, whose numbers depend on their unit. Says nothing about what is no number at all.
+    """
+    if value is None or isinstance(value, (str, bytes)):
+        return
+    array, bfloat16 = _as_array(value, name)
+    if array.dtype.kind in "mM":
+        raise TypeError(
+            f"{name}: expected real numbers, got {array.dtype.name}; times become numbers by "
+            'times.astype("datetime64[s]").astype("int64"), in one unit on both sides'
+        )
+    whole = array.dtype.kind in "iu" and not bfloat16
+    if not whole and not (array.ndim == 0 and isinstance(value, int)):  # one beyond 64 bits
+        return
+    beyond = np.atleast_1d((array > 2**53) | (array < -(2**53)))
+    if beyond.any():
+        place = int(beyond.argmax())
+        where = f" for {what} {place}" if array.ndim else ""
+        raise ValueError(
+            f"{name}: integers beyond 2**53 cannot be told apart in float64, got "
+            f"{array.flat[place]}{where}; use a coarser unit or a later origin"
+        )
+
+
 def as_float64_matrix(value: Any, name: str) -> Float64:
     """Return a 2-dimensional float64 array of real numbers."""
     array = _as_reals(value, name)
@@ -255,7 +282,7 @@ def _as_reals(value: Any, name: str) -> npt.NDArray[Any]:
     if array.dtype.kind not in "iuf" or array.itemsize > 8:
         raise TypeError(f"{name}: expected real numbers, got {array.dtype.name}")
     exact = array.dtype.kind == "f" and array.itemsize <= 4
-    return np.ascontiguousarray(array, dtype=np.float32 if exact else np.float64)
+    return np.asarray(array, dtype=np.float32 if exact else np.float64, order="C")
 
 
 def widen_bfloat16(bits: npt.NDArray[np.uint16]) -> Float32:

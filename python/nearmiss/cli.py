@@ -11,14 +11,14 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from nearmiss import formats, strategies
 from nearmiss.corpus import Corpus, check_metric
-from nearmiss.formats.lines import read_ids, read_labels
+from nearmiss.formats.lines import read_ids, read_labels, read_numbers
 from nearmiss.formats.npy import read_npy
 from nearmiss.ids import as_unique_ids
 from nearmiss.limits import Limits
@@ -103,6 +103,8 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
     labels = "group of each row: .npy, or text with one label per line (-1: none)"
     group.add_argument("--query-groups", type=Path, help=labels)
     group.add_argument("--corpus-groups", type=Path, help=labels)
+    numbers = "a number for each row: .npy, or text with one per line"
+    group.add_argument("--corpus-values", type=Path, help=numbers)
     given = "scores the margins refer to, .npy (n,)"
     group.add_argument("--positive-scores", type=Path, help=given)
     group.add_argument("--metric", default="cosine", help="cosine, ip or l2; default: cosine")
@@ -133,6 +135,9 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--exclude-self", action="store_true", help="queries are rows of the corpus")
     group.add_argument("--no-exclude-duplicates", dest="exclude_duplicates", action="store_false")
     group.add_argument("--within-groups", action="store_true", help="only the query's own group")
+    value = "keep rows of which --corpus-values has {}: a number, or .npy with one per query"
+    group.add_argument("--min-value", metavar="V", help=value.format("V or more"))
+    group.add_argument("--max-value", metavar="V", help=value.format("less than V"))
 
 
 def _add_running(parser: argparse.ArgumentParser) -> None:
@@ -216,6 +221,9 @@ def _limits(
         exclude_duplicates=args.exclude_duplicates,
         query_groups=_optional(_read_groups, args.query_groups),
         within_groups=args.within_groups,
+        corpus_values=_optional(_read_values, args.corpus_values),
+        min_value=_number_or_vector(args.min_value, "--min-value"),
+        max_value=_number_or_vector(args.max_value, "--max-value"),
     )
     if not args.exclude_self:
         return limits
@@ -289,15 +297,19 @@ def _read_groups(path: Path) -> Any:
     return read_npy(path) if path.suffix == ".npy" else read_labels(path)
 
 
+def _read_values(path: Path) -> Any:
+    return read_npy(path) if path.suffix == ".npy" else read_numbers(path)
+
+
 def _number_or_vector(text: str | None, option: str) -> Any:
     if text is None:
         return None
-    try:
-        return float(text)
-    except ValueError:
-        if text.endswith(".npy"):
-            return read_npy(text)
-        raise ValueError(f"{option}: expected a number or a .npy file, got {text!r}") from None
+    for number in (int, float):  # whole numbers stay exact
+        with suppress(ValueError):
+            return number(text)
+    if text.endswith(".npy"):
+        return read_npy(text)
+    raise ValueError(f"{option}: expected a number or a .npy file, got {text!r}")
 
 
 def _self_rows(query_ids: list[str] | None, corpus_ids: list[str] | None) -> list[int] | None:

@@ -14,6 +14,7 @@ from nearmiss.arrays import (
     Float64,
     as_float64_vector,
     check_choice,
+    check_exact_numbers,
     check_flag,
     check_integer,
     check_number,
@@ -63,6 +64,11 @@ class Limits:
         A row of the query's own group is never a negative.
     within_groups : bool, default False
         Instead: only rows of the query's own group may be negatives.
+    corpus_values : array-like of shape (m,), optional
+        A number for each corpus row, such as a date: integers up to 2**53 or finite floats.
+    min_value, max_value : float or array-like of shape (n,), optional
+        Keeps rows of which ``min_value <= value < max_value``, for all queries or one range for
+        each; infinite for none. Half-open: a row dated as the query is not before it.
 
     Raises
     ------
@@ -90,6 +96,9 @@ class Limits:
     query_groups: Any = None
     corpus_groups: Any = None
     within_groups: bool = False
+    corpus_values: npt.ArrayLike | None = None
+    min_value: PerQuery = None
+    max_value: PerQuery = None
 
     def __post_init__(self) -> None:
         self._set("range_min", check_integer(self.range_min, "range_min", 0, LAST_RANK))
@@ -104,6 +113,11 @@ class Limits:
             self._set(name, check_flag(getattr(self, name), name))
         self._set("max_score", _check_bound(self.max_score, "max_score", -np.inf))
         self._set("min_score", _check_bound(self.min_score, "min_score", np.inf))
+        self._set("corpus_values", _check_values(self.corpus_values))
+        for name in ("min_value", "max_value"):
+            check_exact_numbers(getattr(self, name), name)
+        self._set("max_value", _check_bound(self.max_value, "max_value", -np.inf))
+        self._set("min_value", _check_bound(self.min_value, "min_value", np.inf))
         self._check_contradictions()
 
     def _set(self, name: str, value: object) -> None:
@@ -114,14 +128,22 @@ class Limits:
             raise ValueError(
                 f"range_min: must be below range_max, got [{self.range_min}, {self.range_max})"
             )
-        if self.max_score is None or self.min_score is None:
+        self._check_bounds("min_score", "max_score", np.greater, "must not be above")
+        self._check_bounds("min_value", "max_value", np.greater_equal, "must be below")
+
+    def _check_bounds(
+        self, low_name: str, high_name: str, contradicts: Callable[[Any, Any], Any], rule: str
+    ) -> None:
+        low, high = getattr(self, low_name), getattr(self, high_name)
+        if low is None or high is None:
             return
-        low, high = _same_length(self.min_score, self.max_score, "min_score", "max_score")
-        if (low > high).any():
-            query = int(np.argmax(low > high))
+        low, high = _same_length(low, high, low_name, high_name)
+        bad = np.atleast_1d(contradicts(low, high))
+        if bad.any():
+            query = int(bad.argmax())
             place = f" for query {query}" if low.ndim else ""
             raise ValueError(
-                f"min_score: must not be above max_score, got {np.atleast_1d(low)[query]} and "
+                f"{low_name}: {rule} {high_name}, got {np.atleast_1d(low)[query]} and "
                 f"{np.atleast_1d(high)[query]}{place}"
             )
 
@@ -133,15 +155,15 @@ class Limits:
     def merge(self, other: Limits) -> Limits:
         """Return limits that satisfy both: the strictest wins where both constrain.
 
-        Windows are intersected, the lower ceiling, the higher floor and the larger margin hold,
-        and exclusions add up. A field left at its default does not constrain, so a switch or
-        choice that only one side sets is taken from that side.
+        Windows and ranges are intersected, the lower ceiling, the higher floor and the larger
+        margin hold, and exclusions add up. A field left at its default does not constrain, so a
+        switch or choice that only one side sets is taken from that side.
 
         Raises
         ------
         ValueError
             If both set different values that cannot be combined (``range_mode``,
-            ``margin_reference``, groups), or nothing can satisfy both.
+            ``margin_reference``, groups, ``corpus_values``), or nothing can satisfy both.
         """
         merged = {
             field.name: _merge_field(
@@ -152,9 +174,11 @@ class Limits:
         return Limits(**merged)
 
     def per_query(
-        self, name: Literal["max_score", "min_score"], num_queries: int
+        self,
+        name: Literal["max_score", "min_score", "min_value", "max_value"],
+        num_queries: int,
     ) -> Float64 | None:
-        """Return a score bound as one float64 for each query, or None if there is none."""
+        """Return a bound as one float64 for each query, or None if there is none."""
         value = getattr(self, name)
         if value is None:
             return None
@@ -163,7 +187,7 @@ class Limits:
         return np.full(num_queries, value, dtype=np.float64)
 
     def describe(self) -> dict[str, Any]:
-        """Return what is set, as plain data for JSON; score bounds per query by a digest.
+        """Return what is set, as plain data for JSON; values and bounds per query by a digest.
 
         Exclusions and groups are left to the caller, who knows them in their final form.
         """
@@ -201,11 +225,24 @@ def _check_bound(value: PerQuery, name: str, impossible: float) -> float | Float
         if value == -impossible:
             return None
         return check_number(value, name)
-    array = np.array(as_float64_vector(value, name, len(value)))  # type: ignore[arg-type]
+    array = np.array(as_float64_vector(value, name))
     bad = np.isnan(array) | (array == impossible)
     if bad.any():
         query = int(np.argmax(bad))
         raise ValueError(f"{name}: must be a number, got {array[query]} for query {query}")
+    array.flags.writeable = False
+    return array
+
+
+def _check_values(value: npt.ArrayLike | None) -> Float64 | None:
+    if value is None:
+        return None
+    check_exact_numbers(value, "corpus_values", "corpus row")
+    array = as_float64_vector(value, "corpus_values").view()  # not a copy: it may be large
+    bad = ~np.isfinite(array)
+    if bad.any():
+        row = int(bad.argmax())
+        raise ValueError(f"corpus_values: must be finite, got {array[row]} for corpus row {row}")
     array.flags.writeable = False
     return array
 
@@ -241,6 +278,8 @@ _STRICTEST: dict[str, Callable[[Any, Any], Any]] = {
     "range_max": min,
     "max_score": lambda a, b: _plain(np.minimum(a, b)),
     "min_score": lambda a, b: _plain(np.maximum(a, b)),
+    "max_value": lambda a, b: _plain(np.minimum(a, b)),
+    "min_value": lambda a, b: _plain(np.maximum(a, b)),
     "absolute_margin": max,
     "relative_margin": max,
 }

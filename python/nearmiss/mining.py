@@ -34,6 +34,7 @@ from nearmiss.request import (
     Queries,
     Request,
     Source,
+    Values,
     candidate_scores,
     check_candidate_rows,
     check_precision,
@@ -134,6 +135,9 @@ def mine(
     query_groups: Any = None,
     corpus_groups: Any = None,
     within_groups: bool = False,
+    corpus_values: npt.ArrayLike | None = None,
+    min_value: PerQuery = None,
+    max_value: PerQuery = None,
     query_ids: npt.ArrayLike | None = None,
     metric: Metric | None = None,
     precision: Precision = "auto",
@@ -166,7 +170,7 @@ def mine(
         the rank window or below ``max_score``, ``"uniform"`` at random in the whole corpus, or
         any other of `strategies.available`. Whatever is picked is returned best first.
     limits : Limits, optional
-        Who may be a negative. The keywords from ``range_min`` to ``within_groups`` say the same
+        Who may be a negative. The keywords from ``range_min`` to ``max_value`` say the same
         one by one; given both ways, the strictest wins (see `Limits.merge`).
     range_min, range_max, range_mode
         Window of ranks. ``"top"`` takes ``range_max = range_min + num_negatives`` by default.
@@ -178,6 +182,10 @@ def mine(
     exclude, exclude_self, exclude_duplicates, query_groups, corpus_groups, within_groups
         Rows ruled out one by one, and by group. With an array for ``corpus``, ``corpus_groups``
         orders the packed rows, as ``Corpus(groups=…)`` does.
+    corpus_values, min_value, max_value
+        A number for each corpus row, and the half-open range that a query admits: with dates
+        and ``max_value=`` the date of each query, only what was there before it (as in ECtHR-PCR,
+        Santosh et al. 2024).
     query_ids : array-like of int of shape (n,), optional
         Identify queries in random draws, so that batches and shards agree; and say which
         corpus row a query is, for ``exclude_self``. All different. Default: row numbers.
@@ -234,6 +242,9 @@ def mine(
             query_groups=query_groups,
             corpus_groups=corpus_groups,
             within_groups=within_groups,
+            corpus_values=corpus_values,
+            min_value=min_value,
+            max_value=max_value,
         ),
     )
     request = Request.of(num_negatives, strategy, merged, seed, epoch, on_shortage)
@@ -247,13 +258,15 @@ def mine(
     groups = Groups.of(
         request.limits, len(rows.rows), groups_of_corpus(request.limits.corpus_groups, source)
     )
-    request.require_inputs({*queries_given.inputs(), *groups.inputs(), "vectors"})
+    values = Values.of(request, len(rows.rows), source.num_rows)
+    request.require_inputs({*queries_given.inputs(), *groups.inputs(), *values.inputs(), "vectors"})
     with reporting(progress) as report:
         packed = source.pack(groups.corpus, threads, precision)
         searched = rows.rows, rows.element_type, packed._core
         keywords: dict[str, Any] = {
             **request.limit_arguments(),
             **queries_given.core_arguments(),
+            **values.core_arguments(),
             "exclude_duplicates": request.limits.exclude_duplicates,
             "query_groups": groups.queries,
             # The groups a corpus was packed with it knows already.
@@ -268,6 +281,7 @@ def mine(
             Setting(
                 num_queries=len(rows.rows),
                 positives=queries_given.positives,
+                corpus_values=values.corpus,
                 corpus=packed,
                 queries=rows,
                 metric=packed.metric,
@@ -306,6 +320,9 @@ def mine_candidates(
     query_groups: Any = None,
     corpus_groups: Any = None,
     within_groups: bool = False,
+    corpus_values: npt.ArrayLike | None = None,
+    min_value: PerQuery = None,
+    max_value: PerQuery = None,
     query_ids: npt.ArrayLike | None = None,
     on_shortage: OnShortage = "pad",
     seed: int = 0,
@@ -336,10 +353,12 @@ def mine_candidates(
         distances, as under ``metric="l2"``. Not with `Candidates`.
     num_negatives, strategy, limits, range_min, range_max, range_mode, max_score, min_score, \
 absolute_margin, relative_margin, margin_reference, exclude, exclude_self, query_groups, \
-corpus_groups, within_groups, query_ids, on_shortage, seed, epoch, num_threads, progress
+corpus_groups, within_groups, corpus_values, min_value, max_value, query_ids, on_shortage, seed, \
+epoch, num_threads, progress
         As for `mine`. Ranks count the candidates. ``"random"`` needs no window here;
         ``"uniform"`` does not apply, nor does ``Limits.exclude_duplicates`` (there are no
-        vectors to compare). The size of the corpus is that of ``corpus_groups``, if given.
+        vectors to compare). The size of the corpus is that of ``corpus_groups`` or
+        ``corpus_values``, if given.
 
     Returns
     -------
@@ -373,6 +392,9 @@ corpus_groups, within_groups, query_ids, on_shortage, seed, epoch, num_threads, 
             query_groups=query_groups,
             corpus_groups=corpus_groups,
             within_groups=within_groups,
+            corpus_values=corpus_values,
+            min_value=min_value,
+            max_value=max_value,
         ),
     )
     request = Request.of(num_negatives, strategy, merged, seed, epoch, on_shortage, candidates=True)
@@ -384,6 +406,9 @@ corpus_groups, within_groups, query_ids, on_shortage, seed, epoch, num_threads, 
     labels = request.limits.corpus_groups
     corpus = None if labels is None else CorpusGroups.of(labels, None, "corpus_groups")
     num_rows = None if corpus is None else len(corpus.codes)
+    values = Values.of(request, len(rows), num_rows)
+    if num_rows is None and values.corpus is not None:
+        num_rows = len(values.corpus)
     check_candidate_rows(rows, num_rows)
     closeness = candidate_scores(given, rows, higher_is_closer)
     queries_given = Queries.of(
@@ -392,11 +417,12 @@ corpus_groups, within_groups, query_ids, on_shortage, seed, epoch, num_threads, 
     if not higher_is_closer:
         queries_given = queries_given.negated()
     groups = Groups.of(request.limits, len(rows), corpus)
-    request.require_inputs({*queries_given.inputs(), *groups.inputs()})
+    request.require_inputs({*queries_given.inputs(), *groups.inputs(), *values.inputs()})
     with reporting(progress) as report:
         keywords: dict[str, Any] = {
             **request.limit_arguments(),
             **queries_given.core_arguments(),
+            **values.core_arguments(),
             "query_groups": groups.queries,
             "corpus_groups": groups.corpus_codes,
             "num_threads": threads,
@@ -408,6 +434,7 @@ corpus_groups, within_groups, query_ids, on_shortage, seed, epoch, num_threads, 
             Setting(
                 num_queries=len(rows),
                 positives=queries_given.positives,
+                corpus_values=values.corpus,
                 candidates=listed,
                 seed=request.seed,
                 epoch=request.epoch,

@@ -2,7 +2,7 @@
 """The arguments of a mining call, checked against each other and brought into the core's form.
 
 `Request` holds what needs no data, `Source` the corpus, `Queries` what comes one per query,
-`Groups` the labels of both sides.
+`Groups` the labels of both sides, `Values` the numbers of the one and the ranges of the other.
 """
 
 from __future__ import annotations
@@ -186,7 +186,7 @@ def check_candidate_rows(rows: Int64, num_rows: int | None) -> None:
         outside |= rows >= num_rows
     if outside.any():
         query, column = (int(at[0]) for at in np.nonzero(outside))
-        size = "" if num_rows is None else f"; corpus_groups has {num_rows} rows"
+        size = "" if num_rows is None else f"; the corpus has {num_rows} rows"
         raise ValueError(
             f"indices: query {query} refers to corpus row {rows[query, column]}; corpus rows "
             f"start at 0 and -1 means none{size}"
@@ -349,3 +349,53 @@ def groups_of_corpus(labels: Any, source: Source) -> CorpusGroups | None:
     if own is not None:
         raise ValueError("corpus_groups: the corpus has groups of its own already")
     return CorpusGroups.of(labels, source.num_rows, "corpus_groups")
+
+
+# --- values ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Values:
+    """A number for each corpus row and each query's half-open range of them; None: no limit."""
+
+    corpus: Float64 | None
+    min_value: Float64 | None
+    max_value: Float64 | None
+
+    @classmethod
+    def of(cls, request: Request, num_queries: int, num_rows: int | None) -> Values:
+        """Check values and ranges against the number of corpus rows (if known) and of queries."""
+        limits = request.limits
+        _check_complete(limits, used="corpus_values" in request.strategy.needs())
+        values: Any = limits.corpus_values
+        if values is not None and num_rows is not None and len(values) != num_rows:
+            raise ValueError(
+                f"corpus_values: expected {num_rows}, one per corpus row, got {len(values)}"
+            )
+        return cls(
+            values,
+            limits.per_query("min_value", num_queries),
+            limits.per_query("max_value", num_queries),
+        )
+
+    def core_arguments(self) -> dict[str, Any]:
+        """Return the core's keywords for this part."""
+        limited = self.min_value is not None or self.max_value is not None
+        return {
+            "corpus_values": self.corpus if limited else None,
+            "min_value": self.min_value,
+            "max_value": self.max_value,
+        }
+
+    def inputs(self) -> set[str]:
+        """Return what strategies may need and is given here."""
+        return set() if self.corpus is None else {"corpus_values"}
+
+
+def _check_complete(limits: Limits, used: bool) -> None:
+    """Raise ValueError for ranges without values, and for values that nothing uses."""
+    ranges = [name for name in ("min_value", "max_value") if getattr(limits, name) is not None]
+    if limits.corpus_values is None and ranges:
+        raise ValueError(f"{ranges[0]}: needs corpus_values")
+    if limits.corpus_values is not None and not ranges and not used:
+        raise ValueError("corpus_values: needs min_value or max_value")

@@ -25,6 +25,10 @@ struct Limits {
     std::span<const std::int64_t> corpus_groups;  // one per corpus row; empty: the corpus's own
     bool within_groups = false;  // only the query's own group, instead of all but it
 
+    std::span<const double> corpus_values;  // one per corpus row, finite; for the next two
+    std::span<const double> min_value;      // closed
+    std::span<const double> max_value;      // open
+
     std::span<const double> min_score;  // closed
     std::span<const double> max_score;  // closed
     std::optional<double> absolute_margin;

@@ -40,15 +40,15 @@ struct Choice {
     std::uint64_t epoch = 0;
     std::span<const std::int64_t> query_ids;  // empty: 0, 1, 2, …
     Precision precision = Precision::automatic;
-    Bands bands;  // of Law::bands
+    Bands bands{};  // of Law::bands
 };
 
 // Why a (query, row) pair was ruled out. A pair ruled out for several reasons counts under each of
-// the first five; max_score counts pairs above the query's score ceiling that nothing else rules
+// the first six; max_score counts pairs above the query's score ceiling that nothing else rules
 // out (under raw_ranks: those inside the window; under Law::uniform it
 // is not counted and stays 0).
-enum class Cause : std::uint8_t { positive, duplicate, exclude, self, group, max_score };
-inline constexpr std::size_t kNumCauses = 6;
+enum class Cause : std::uint8_t { positive, duplicate, exclude, self, group, value, max_score };
+inline constexpr std::size_t kNumCauses = 7;
 
 struct MineResult {
     std::size_t num_queries = 0;
@@ -77,7 +77,8 @@ struct TopkResult {
                               Precision precision,
                               const Execution& execution);
 
-// Requires ranges already checked against each other; rows, groups and bands are checked here.
+// Requires ranges already checked against each other; rows, groups, values and bands are checked
+// here.
 [[nodiscard]] MineResult mine(MatrixView queries,
                               const Corpus& corpus,
                               const Limits& limits,

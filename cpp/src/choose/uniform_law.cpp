@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <functional>
 #include <numeric>
+#include <tuple>
 
 #include "choose/choose.hpp"
 #include "choose/left.hpp"
@@ -16,14 +17,16 @@ class Complement {
   public:
     explicit Complement(const UniformDraw& draw) {
         const std::size_t all = draw.rules.num_rows;
-        const auto [begin, end] = draw.rules.use_groups()
+        const auto [begin, end] = draw.order.by_group()
                                       ? draw.order.group(draw.admission.group())
                                       : std::pair<std::size_t, std::size_t>{all, all};
-        const bool within = draw.rules.use_groups() && draw.rules.limits->within_groups;
+        const bool within = draw.order.by_group() && draw.rules.limits->within_groups;
         first_ = within ? begin : 0;
         gap_begin_ = within ? end : begin;
         gap_ = within ? all - end : end - begin;
         last_ = within ? end : all;
+        if (draw.rules.use_values())
+            std::tie(first_, last_) = draw.order.in_range(first_, last_, draw.admission);
 
         const auto exclude = [&](std::uint32_t row) {
             const std::size_t place = draw.order.place(row);
@@ -70,12 +73,16 @@ struct GroupOrder {
 
 }  // namespace
 
-UniformOrder::UniformOrder(const AdmissionRules& rules) : rules_(rules) {
-    if (!rules.use_groups()) return;
+UniformOrder::UniformOrder(const AdmissionRules& rules)
+    : rules_(rules),
+      by_group_(rules.use_groups() && (!rules.use_values() || rules.limits->within_groups)) {
+    if (!by_group_ && !rules.use_values()) return;
     row_at_.resize(rules.num_rows);
     std::iota(row_at_.begin(), row_at_.end(), 0u);
     std::stable_sort(row_at_.begin(), row_at_.end(), [&](auto a, auto b) {
-        return rules.corpus_groups[a] < rules.corpus_groups[b];
+        if (by_group_ && rules.corpus_groups[a] != rules.corpus_groups[b])
+            return rules.corpus_groups[a] < rules.corpus_groups[b];
+        return rules.use_values() && rules.corpus_values[a] < rules.corpus_values[b];
     });
     place_of_.resize(rules.num_rows);
     for (std::size_t p = 0; p < rules.num_rows; ++p)
@@ -88,6 +95,22 @@ std::pair<std::size_t, std::size_t> UniformOrder::group(std::int64_t group) cons
         std::equal_range(row_at_.begin(), row_at_.end(), group, GroupOrder{rules_.corpus_groups});
     return {static_cast<std::size_t>(places.first - row_at_.begin()),
             static_cast<std::size_t>(places.second - row_at_.begin())};
+}
+
+std::pair<std::size_t, std::size_t> UniformOrder::in_range(
+    std::size_t first,
+    std::size_t last,
+    const Admission& admission) const noexcept {
+    const auto at = [this](std::size_t place) {
+        return row_at_.begin() + static_cast<std::ptrdiff_t>(place);
+    };
+    const auto below = [this](std::uint32_t row, double value) {
+        return rules_.corpus_values[row] < value;
+    };
+    const auto begin = std::lower_bound(at(first), at(last), admission.min_value(), below);
+    const auto end = std::lower_bound(begin, at(last), admission.max_value(), below);
+    return {static_cast<std::size_t>(begin - row_at_.begin()),
+            static_cast<std::size_t>(end - row_at_.begin())};
 }
 
 namespace {

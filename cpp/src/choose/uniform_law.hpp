@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "admission.hpp"
@@ -16,7 +17,10 @@
 
 namespace nearmiss {
 
-// Rows in the order draws refer to: by group where groups play a part, else as they are.
+// Rows in the order draws refer to, in which a query's rows by group and value lie together: by
+// group where groups play a part, then by value where values do, else as they are. Where a query's
+// own group is ruled out and values play a part, by value alone: draws are then turned away by
+// group.
 class UniformOrder {
   public:
     explicit UniformOrder(const AdmissionRules& rules);
@@ -27,11 +31,18 @@ class UniformOrder {
     [[nodiscard]] std::size_t place(std::uint32_t row) const noexcept {
         return place_of_.empty() ? row : place_of_[row];
     }
-    // The places of one group: [first, second).
+    [[nodiscard]] bool by_group() const noexcept { return by_group_; }
+    // The places of one group: [first, second). Only in an order by group.
     [[nodiscard]] std::pair<std::size_t, std::size_t> group(std::int64_t group) const noexcept;
+    // Those of [first, last), places in the order of values, whose values the query admits.
+    [[nodiscard]] std::pair<std::size_t, std::size_t> in_range(
+        std::size_t first,
+        std::size_t last,
+        const Admission& admission) const noexcept;
 
   private:
     const AdmissionRules& rules_;
+    bool by_group_;
     std::vector<std::uint32_t> row_at_;
     std::vector<std::uint32_t> place_of_;
 };

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading text files that hold one id or one label per line, in the order of the rows."""
+"""Reading text files that hold one id, label or number per line, in the order of the rows."""
 
 from __future__ import annotations
 
@@ -29,6 +29,30 @@ def read_ids(path: str | os.PathLike[str]) -> list[str]:
     if "" in lines:
         raise ValueError(f"{os.fspath(path)}: line {lines.index('') + 1} is empty")
     return lines
+
+
+def read_numbers(path: str | os.PathLike[str]) -> npt.NDArray[np.int64 | np.float64]:
+    """Return one number per line: int64 if every line is an integer, else float64.
+
+    Raises
+    ------
+    OSError, ValueError
+        As `read_ids`; and ValueError for a line that is no number, or an integer beyond int64.
+    """
+    lines = read_ids(path)
+    try:
+        return np.array([int(line) for line in lines], dtype=np.int64)
+    except OverflowError:
+        raise ValueError(f"{os.fspath(path)}: holds an integer beyond int64") from None
+    except ValueError:
+        return np.array([_number(path, i, line) for i, line in enumerate(lines, start=1)])
+
+
+def _number(path: str | os.PathLike[str], number: int, line: str) -> float:
+    try:
+        return float(line)
+    except ValueError:
+        raise ValueError(f"{os.fspath(path)}: line {number} is no number: {line!r}") from None
 
 
 def read_labels(path: str | os.PathLike[str]) -> list[str | None] | npt.NDArray[np.int64]:

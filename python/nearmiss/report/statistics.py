@@ -19,7 +19,7 @@ from nearmiss.limits import Limits
 from nearmiss.rounding import to_float64
 
 # The core's causes, in its order; it has one column for the score ceiling, split here by limit.
-_CAUSES = ("positive", "duplicate", "exclude", "self", "group")
+_CAUSES = ("positive", "duplicate", "exclude", "self", "group", "value")
 _CEILINGS = ("max_score", "absolute_margin", "relative_margin")
 _QUANTILES = {"25%": 0.25, "50%": 0.5, "75%": 0.75}
 _COLUMNS = ("count", "mean", "median", "std", "min", "25%", "50%", "75%", "max")
@@ -69,16 +69,16 @@ class Tally:
         pairs: int,
         all_scored: bool = True,
     ) -> Tally:
-        """Count the result of a search; ``skipped`` is (n, 6), the core's causes.
+        """Count the result of a search; ``skipped`` is (n, 7), the core's causes.
 
         ``all_scored`` says whether the core scored every row, and so counted those above the
         ceiling.
         """
         missing, queries = np.unique(num_negatives - counts, return_counts=True)
-        by_cause = dict(zip(_CAUSES, skipped[:, :5].sum(axis=0).tolist(), strict=True))
+        by_cause = dict(zip(_CAUSES, skipped[:, :-1].sum(axis=0).tolist(), strict=True))
         by_ceiling: dict[str, int | None] = dict.fromkeys(_CEILINGS)
         if all_scored:
-            by_ceiling |= _split_ceiling(skipped[:, 5], positive_scores, limits)
+            by_ceiling |= _split_ceiling(skipped[:, -1], positive_scores, limits)
         else:
             by_ceiling |= {name: 0 for name in _CEILINGS if getattr(limits, name) is None}
         return cls(
@@ -185,6 +185,7 @@ class Statistics(Mapping[str, Any]):
             "group": "rows outside the query's group"
             if self._params.get("limits", {}).get("within_groups")
             else "rows of the query's group",
+            "value": "rows outside the query's range of values",
         }
         lines = []
         for cause, count in self["skipped"].items():
@@ -231,6 +232,8 @@ class Statistics(Mapping[str, Any]):
             hints.append("a lower min_score")
         if limits.get("within_groups"):
             hints.append("larger groups, or within_groups=False")
+        if skipped.get("value"):
+            hints.append("wider ranges of values")
         return hints or ["fewer num_negatives, or a larger corpus"]
 
 
