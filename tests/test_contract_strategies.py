@@ -75,6 +75,8 @@ def mine(name, queries=QUERIES, corpus=ROWS, positives=None, **more):
             "query_groups": np.arange(len(queries)) % 5,
             "corpus_groups": np.arange(len(corpus)) % 5,
         }
+    if "corpus_values" in example(name).needs() and "corpus_values" not in more:
+        keywords |= {"corpus_values": np.zeros(len(corpus)), "max_value": 1}
     keywords.setdefault("num_negatives", asked(name))
     return nm.mine(queries, corpus, positives, strategy=strategy, **keywords)
 

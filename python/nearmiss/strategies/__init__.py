@@ -5,6 +5,7 @@ from nearmiss.strategies.bands import Band, Bands
 from nearmiss.strategies.base import Strategy, available, parse
 from nearmiss.strategies.corpus import Uniform
 from nearmiss.strategies.cutoffs import TopKAbs, TopKMarginPos, TopKPercPos, TopKShifted
+from nearmiss.strategies.dates import ECtHRPCR
 from nearmiss.strategies.positive import SimANS, SimANSLaplace
 from nearmiss.strategies.rank import Random, Top
 from nearmiss.strategies.windows import (
@@ -28,6 +29,7 @@ __all__ = [
     "Band",
     "Bands",
     "CoderPP",
+    "ECtHRPCR",
     "KaLMV2",
     "Random",
     "Sample4Geo",
