@@ -163,7 +163,8 @@ def mine(
         padded with -1, a list of lists, a tuple ``(indptr, indices)``, a scipy CSR matrix (n, m),
         or `Positives` (pairs, relevance judgements).
     num_negatives : int, optional
-        How many for each query. Default: the sum of a strategy's quotas if it has some, else 3.
+        How many for each query. Default: the strategy's own number, such as the sum of its
+        quotas, else 3.
     strategy : str or Strategy
         Which of the admissible rows to pick: ``"top"`` the nearest, ``"random"`` at random in
         the rank window or below ``max_score``, ``"uniform"`` at random in the whole corpus, or

@@ -77,6 +77,8 @@ class Strategy(ABC):
         What it needs, of `INPUTS`.
     example : str
         A text of it with what it requires; by default the name is enough.
+    usual_count : int
+        How many negatives a query gets where the caller does not say.
     """
 
     name: ClassVar[str]
@@ -84,6 +86,7 @@ class Strategy(ABC):
     picks: ClassVar[str]
     inputs: ClassVar[tuple[str, ...]] = ()
     example: ClassVar[str] = ""
+    usual_count: ClassVar[int] = 3
 
     def __post_init__(self) -> None:
         hints = get_type_hints(type(self))
@@ -103,7 +106,7 @@ class Strategy(ABC):
 
     def count(self, num_negatives: int | None) -> int:
         """Return how many negatives a query gets where the caller asks for ``num_negatives``."""
-        return 3 if num_negatives is None else num_negatives
+        return self.usual_count if num_negatives is None else num_negatives
 
     def quotas(self) -> dict[str, int]:
         """Return the parts that `Negatives.strata` numbers and how many of each query they give.
@@ -165,7 +168,8 @@ def register(cls: _Class) -> _Class:
     unknown = set(cls.inputs) - set(INPUTS)
     if unknown:
         raise ValueError(f"strategy {cls.name!r}: there is no input {sorted(unknown)[0]!r}")
-    cls.example = cls.example or cls.name
+    if "example" not in vars(cls):  # one that a registered base has is of that
+        cls.example = cls.name
     _registry[cls.name] = cls
     return cls
 

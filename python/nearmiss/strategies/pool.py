@@ -168,6 +168,23 @@ class Pool:
         """Where there is a row, admissible or not."""
         return self.rows >= 0
 
+    @cached_property
+    def positives(self) -> Bool:
+        """Where there is one of the query's own positives, as far as their rows were given."""
+        lists = self.setting.positives
+        if lists is None or len(self.queries) == 0:
+            return np.zeros(self.rows.shape, np.bool_)
+        first, last = int(self.queries[0]), int(self.queries[-1])
+        rows = lists.rows[lists.indptr[first] : lists.indptr[last + 1]]
+        owners = np.repeat(np.arange(last + 1 - first), lists.lengths()[first : last + 1])
+        # Pairs (query, row) as one number each, a row being its place among those that occur.
+        distinct, places = np.unique(rows, return_inverse=True)
+        known = owners * len(distinct) + places
+        found = np.searchsorted(distinct, self.rows)
+        pairs = np.arange(len(self.rows))[:, None] * len(distinct) + found
+        occurs = np.isin(self.rows, distinct)
+        return occurs & np.isin(pairs, known)
+
 
 class Picks(NamedTuple):
     """What a strategy picked from each pool, in any order.
@@ -238,10 +255,18 @@ class WeightedStrategy(PoolStrategy):
 def draw_weighted(pool: Pool, log_weights: Float64, num_negatives: int) -> Picks:
     """Draw from the admissible rows, successively in proportion to their weights."""
     weights = np.where(np.isnan(log_weights), 0.0, log_weights)
-    weights = np.where(pool.admissible, weights, -np.inf)
+    return _draw(pool, np.where(pool.admissible, weights, -np.inf), num_negatives)
+
+
+def draw_uniformly(pool: Pool, drawn_from: Bool, num_negatives: int) -> Int64:
+    """Draw columns without replacement from those where the mask holds, admissible or not."""
+    return _draw(pool, np.where(drawn_from, 0.0, -np.inf), num_negatives).columns
+
+
+def _draw(pool: Pool, log_weights: Float64, num_negatives: int) -> Picks:
     setting = pool.setting
     columns, _, log_probs = _core.sample_weighted(
-        weights,
+        log_weights,
         pool.rows,
         num_negatives,
         pool.query_ids,
@@ -271,7 +296,7 @@ class FilteredStrategy(PoolStrategy):
         kept = self.keep(pool) & pool.admissible
         if self.law == "top":
             return Picks(first_columns(kept, num_negatives))
-        return Picks(draw_weighted(pool, np.where(kept, 0.0, -np.inf), num_negatives).columns)
+        return Picks(draw_uniformly(pool, kept, num_negatives))
 
 
 def first_columns(mask: Bool, count: int) -> Int64:
