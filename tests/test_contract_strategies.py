@@ -11,13 +11,25 @@ import pytest
 from compare import assert_same_bits, assert_same_table
 from nearmiss.strategies import Strategy, available, parse
 
-NAMES = sorted(available())
+#: Inputs that a search of a corpus does not bring, or not here; strategies that need them have
+#: tests of their own.
+ELSEWHERE = {"sources", "corpus_values"}
+NAMES = [name for name, cls in sorted(available().items()) if not ELSEWHERE & set(cls.inputs)]
 #: Limits that a strategy needs before it can pick.
 NEEDS = {"random": {"range_max": 30}}
 #: Strategies by which a query may get less than there is: their rule leaves rows out.
-SELECTIVE = {"bands"}
-#: Strategies that work under some metrics only.
-METRICS: dict[str, tuple[str, ...]] = {}
+SELECTIVE = {
+    "atss",
+    "bands",
+    "car",
+    "epsilon",
+    "eta",
+    "min-p",
+    "pads",
+    "power",
+    "top-p",
+    "unpg",
+}
 
 RNG = np.random.default_rng(0)
 N, M, D = 23, 211, 19
@@ -43,7 +55,7 @@ def asked(name):
 
 
 def metrics(name, wanted=("ip", "cosine", "l2")):
-    return [metric for metric in wanted if metric in METRICS.get(name, wanted)]
+    return [metric for metric in wanted if metric in available()[name].metrics]
 
 
 def mine(name, queries=QUERIES, corpus=ROWS, positives=None, **more):
@@ -216,6 +228,13 @@ def test_everything_ruled_out(name):
     assert (found.indices == -1).all()
     assert np.isnan(found.scores).all()
     assert found.counts.tolist() == [0, 0]
+
+
+@every_strategy
+def test_metrics_it_cannot_work_with_are_refused(name):
+    for metric in {"ip", "cosine", "l2"} - set(metrics(name)):
+        with pytest.raises(ValueError, match=f"metric: strategy '{name}' needs .*'{metric}'"):
+            mine(name, metric=metric)
 
 
 @every_strategy

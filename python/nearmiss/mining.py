@@ -239,6 +239,7 @@ def mine(
     threads = resolve_num_threads(num_threads)
     check_precision(precision)
     source = Source.of(corpus, metric)
+    request.require_metric(source.metric)
     rows = query_matrix(queries, source)
     queries_given = Queries.of(
         request.limits, len(rows.rows), source.num_rows, positives, positive_scores, query_ids
@@ -391,7 +392,8 @@ corpus_groups, within_groups, query_ids, on_shortage, seed, epoch, num_threads, 
     if not higher_is_closer:
         queries_given = queries_given.negated()
     groups = Groups.of(request.limits, len(rows), corpus)
-    request.require_inputs({*queries_given.inputs(), *groups.inputs()})
+    sources = set() if listed is None else {"sources"}
+    request.require_inputs({*queries_given.inputs(), *groups.inputs(), *sources})
     with reporting(progress) as report:
         keywords: dict[str, Any] = {
             **request.limit_arguments(),

@@ -115,10 +115,19 @@ class Request:
                 what = _MISSING_INPUT.get(name, name)
                 raise ValueError(f"strategy {self.strategy.name!r}: needs {what}")
 
+    def require_metric(self, metric: str) -> None:
+        """Raise ValueError if the strategy cannot work with scores of this metric."""
+        if metric not in self.strategy.metrics:
+            needed = " or ".join(map(repr, self.strategy.metrics))
+            raise ValueError(
+                f"metric: strategy {self.strategy.name!r} needs {needed}, got {metric!r}"
+            )
+
 
 _MISSING_INPUT = {
     "positives": "positives or positive_scores",
     "vectors": "the embeddings, which mine_candidates does not see",
+    "sources": "the sources of nearmiss.Candidates, given to mine_candidates",
 }
 
 
