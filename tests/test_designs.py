@@ -1,22 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
 """Designs of fixed size: the probability of every set, by enumeration, and their bits.
 
-The laws are worked out here a second time, from their definitions and in fractions: every set of
-up to six items. Samples of ten fixed seeds must follow them, each tested at a tenth of the level
-(Bonferroni), and each test must refuse samples of another design or of a slightly biased one.
+The laws are worked out a second time in `laws.py`, from their definitions and in fractions: every
+set of up to six items. Samples of ten fixed seeds must follow them, and each test must refuse
+samples of another design or of a slightly biased one.
 """
 
 import math
 from fractions import Fraction
-from functools import lru_cache
-from itertools import combinations, count, permutations
+from itertools import count
 
 import nearmiss as nm
 import numpy as np
 import pytest
-from compare import assert_law, assert_same_bits, rejects
+from compare import assert_same_bits, rejects
 from hypothesis import given
 from hypothesis import strategies as st
+from laws import (
+    DRAWS,
+    SEEDS,
+    as_set,
+    assert_set_law,
+    by_neighbours,
+    conditional_poisson_law,
+    count_sets,
+    fight,
+    in_order,
+    in_random_order,
+    marginals,
+)
 from nearmiss import _core
 from nearmiss.designs import (
     conditional_poisson,
@@ -27,120 +39,7 @@ from nearmiss.designs import (
     pivotal,
 )
 
-SEEDS = range(10)
-LEVEL = 1e-3 / len(SEEDS)
-DRAWS = 20_000
-
-
-# --- sets and their laws --------------------------------------------------------------------------
-
-
-def count_sets(indices, num_items):
-    """Return how often each set was drawn; a set is a number whose bit j says that j is in it."""
-    drawn = np.where(indices >= 0, 1 << np.maximum(indices, 0), 0)
-    assert (np.diff(indices, axis=1)[indices[:, 1:] >= 0] > 0).all(), "columns are not ascending"
-    return np.bincount(drawn.sum(axis=1), minlength=1 << num_items)
-
-
-def assert_set_law(counts, law):
-    """Demand that counts of sets follow ``law``, probabilities by set; the others never occur."""
-    assert math.isclose(sum(law.values()), 1, abs_tol=1e-12)
-    sets = sorted(key for key, chance in law.items() if chance > 0)
-    assert counts.sum() == counts[sets].sum(), "a set was drawn that has no chance"
-    if len(sets) > 1:
-        assert_law(counts[sets], [float(law[key]) * counts.sum() for key in sets], LEVEL)
-
-
-def as_set(columns):
-    return sum(1 << column for column in columns)
-
-
-def marginals(law, num_items):
-    return [sum(p for key, p in law.items() if key >> j & 1) for j in range(num_items)]
-
-
-def conditional_poisson_law(weights, n):
-    masses = {
-        as_set(columns): math.prod([Fraction(weights[j]) for j in columns], start=Fraction(1))
-        for columns in combinations(range(len(weights)), n)
-    }
-    total = sum(masses.values())
-    return {key: mass / total for key, mass in masses.items()}
-
-
-def fight(a, b):
-    """Return the outcomes of a fight as (chance, a's probability after, b's)."""
-    total = a + b
-    if total < 1:
-        return [(a / total, total, Fraction(0)), (b / total, Fraction(0), total)]
-    return [
-        ((1 - b) / (2 - total), Fraction(1), total - 1),
-        ((1 - a) / (2 - total), total - 1, Fraction(1)),
-    ]
-
-
-def pivotal_law(inclusion, pairs_of):
-    """Return the law of a pivotal design.
-
-    ``pairs_of(undecided)`` gives who may fight next: (chance, i, j) for each pair.
-    """
-
-    @lru_cache(None)
-    def law(state):
-        undecided = tuple(j for j, p in enumerate(state) if 0 < p < 1)
-        if not undecided:
-            return {as_set(j for j, p in enumerate(state) if p == 1): Fraction(1)}
-        sets = {}
-        if len(undecided) == 1:
-            (last,) = undecided
-            branches = [(state[last], {last: Fraction(1)}), (1 - state[last], {last: Fraction(0)})]
-        else:
-            branches = [
-                (pair_chance * chance, {i: p, j: q})
-                for pair_chance, i, j in pairs_of(undecided)
-                for chance, p, q in fight(state[i], state[j])
-            ]
-        for chance, change in branches:
-            after = tuple(change.get(j, p) for j, p in enumerate(state))
-            for key, p in law(after).items():
-                sets[key] = sets.get(key, 0) + chance * p
-        return sets
-
-    return law(tuple(Fraction(p) for p in inclusion))
-
-
-def in_order(inclusion, order=None):
-    """Return the law of the pivotal method in an order of the items."""
-    place = {j: i for i, j in enumerate(order or range(len(inclusion)))}
-
-    def first_two(undecided):
-        i, j = sorted(undecided, key=place.get)[:2]
-        return [(Fraction(1), i, j)]
-
-    return pivotal_law(inclusion, first_two)
-
-
-def in_random_order(inclusion):
-    sets = {}
-    orders = list(permutations(range(len(inclusion))))
-    for order in orders:
-        for key, p in in_order(inclusion, order).items():
-            sets[key] = sets.get(key, 0) + p / len(orders)
-    return sets
-
-
-def by_neighbours(inclusion, points):
-    """Return the law of LPM2 for points on a line."""
-
-    def with_nearest(undecided):
-        pairs = []
-        for i in undecided:
-            others = [j for j in undecided if j != i]
-            j = min(others, key=lambda j: (abs(points[i] - points[j]), j))
-            pairs.append((Fraction(1, len(undecided)), i, j))
-        return pairs
-
-    return pivotal_law(inclusion, with_nearest)
+# --- the laws themselves --------------------------------------------------------------------------
 
 
 def repeated(row, draws=DRAWS):
