@@ -116,11 +116,12 @@ class Request:
                 raise ValueError(f"strategy {self.strategy.name!r}: needs {what}")
 
     def require_metric(self, metric: str) -> None:
-        """Raise ValueError if the strategy cannot work with scores of this metric."""
-        if metric not in self.strategy.metrics:
-            needed = " or ".join(map(repr, self.strategy.metrics))
+        """Raise ValueError if the strategy is not defined for the metric of the search."""
+        allowed = self.strategy.metrics
+        if allowed and metric not in allowed:
             raise ValueError(
-                f"metric: strategy {self.strategy.name!r} needs {needed}, got {metric!r}"
+                f"metric: strategy {self.strategy.name!r} is defined for {' and '.join(allowed)}, "
+                f"not {metric!r}"
             )
 
 

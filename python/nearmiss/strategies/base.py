@@ -77,7 +77,7 @@ class Strategy(ABC):
     inputs : tuple of str
         What it needs, of `INPUTS`.
     metrics : tuple of str
-        The metrics whose scores it can work with.
+        The metrics it is defined for; empty for all.
     example : str
         A text of it with what it requires; by default the name is enough.
     """
@@ -86,7 +86,7 @@ class Strategy(ABC):
     paper: ClassVar[str] = ""
     picks: ClassVar[str]
     inputs: ClassVar[tuple[str, ...]] = ()
-    metrics: ClassVar[tuple[str, ...]] = ("cosine", "ip", "l2")
+    metrics: ClassVar[tuple[str, ...]] = ()
     example: ClassVar[str] = ""
 
     def __post_init__(self) -> None:

@@ -46,8 +46,6 @@ class TASBalanced(PoolStrategy):
         """Draw with the weight 1 / rows in the bin."""
         bins = self._bins_of(pool)
         picks = draw_weighted(pool, -log(_sizes_of(bins)), num_negatives)
-        if not bins.shape[1]:
-            return picks
         strata = np.take_along_axis(bins, np.maximum(picks.columns, 0), axis=1)
         return picks._replace(strata=strata)
 
