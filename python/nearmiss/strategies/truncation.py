@@ -49,8 +49,7 @@ class MinP(_Truncated):
     """Draws among the rows that are not much less likely than the likeliest.
 
     In scores, a band below the best one: s ≥ max s + temperature · ln(min_p). The paper uses
-    ``min_p`` of 0.05 to 0.1. (Code for language models cuts equality too.) All-equal scores are
-    all kept.
+    ``min_p`` of 0.05 to 0.1. All-equal scores are all kept.
     """
 
     name: ClassVar[str] = "min-p"
