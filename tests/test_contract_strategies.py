@@ -11,26 +11,36 @@ import pytest
 from compare import assert_same_bits, assert_same_table
 from nearmiss.strategies import Strategy, available, parse
 
-NAMES = sorted(available())
+#: Inputs that a search of a corpus does not bring; strategies that need them have tests of their
+#: own.
+ELSEWHERE = {"sources"}
+NAMES = [name for name, cls in sorted(available().items()) if not ELSEWHERE & set(cls.inputs)]
 #: Limits that a strategy needs before it can pick.
 NEEDS = {"random": {"range_max": 30}}
 #: Strategies by which a query may get less than there is: their rule leaves rows out.
 SELECTIVE = {
+    "atss",
     "bands",
+    "car",
     "coder-pp",
+    "epsilon",
+    "eta",
     "kalm-v2",
+    "min-p",
+    "pads",
+    "power",
     "sample4geo",
     "scincl",
     "scincl-range",
     "spn4cir",
+    "top-p",
     "topk-abs",
     "topk-margin-pos",
     "topk-perc-pos",
     "topk-shifted",
     "tripclick",
+    "unpg",
 }
-#: Strategies that work under some metrics only.
-METRICS: dict[str, tuple[str, ...]] = {}
 
 RNG = np.random.default_rng(0)
 N, M, D = 23, 211, 19
@@ -62,7 +72,7 @@ def reference(name, scores):
 
 
 def metrics(name, wanted=("ip", "cosine", "l2")):
-    return [metric for metric in wanted if metric in METRICS.get(name, wanted)]
+    return [metric for metric in wanted if metric in (available()[name].metrics or wanted)]
 
 
 def mine(name, queries=QUERIES, corpus=ROWS, positives=None, **more):
@@ -247,6 +257,16 @@ def test_everything_ruled_out(name):
     assert (found.indices == -1).all()
     assert np.isnan(found.scores).all()
     assert found.counts.tolist() == [0, 0]
+
+
+def test_metrics_that_a_strategy_cannot_work_with_are_refused():
+    refused = {
+        (name, metric) for name in NAMES for metric in {"ip", "cosine", "l2"} - set(metrics(name))
+    }
+    assert ("distance-weighted", "ip") in refused
+    for name, metric in refused:
+        with pytest.raises(ValueError, match=f"metric: strategy '{name}' .*not '{metric}'"):
+            mine(name, metric=metric)
 
 
 @every_strategy

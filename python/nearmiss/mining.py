@@ -251,6 +251,7 @@ def mine(
     threads = resolve_num_threads(num_threads)
     check_precision(precision)
     source = Source.of(corpus, metric)
+    request.require_metric(source.metric)
     rows = query_matrix(queries, source)
     queries_given = Queries.of(
         request.limits, len(rows.rows), source.num_rows, positives, positive_scores, query_ids
@@ -417,7 +418,8 @@ epoch, num_threads, progress
     if not higher_is_closer:
         queries_given = queries_given.negated()
     groups = Groups.of(request.limits, len(rows), corpus)
-    request.require_inputs({*queries_given.inputs(), *groups.inputs(), *values.inputs()})
+    given_inputs = {*queries_given.inputs(), *groups.inputs(), *values.inputs()}
+    request.require_inputs(given_inputs if listed is None else {*given_inputs, "sources"})
     with reporting(progress) as report:
         keywords: dict[str, Any] = {
             **request.limit_arguments(),

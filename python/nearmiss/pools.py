@@ -39,6 +39,8 @@ class PoolTable:
         positive_scores: Float32,
     ) -> None:
         """Pick for the queries from ``first_query`` on; the core calls this."""
+        if rows.shape[1] == 0:
+            return
         block = slice(first_query, first_query + len(rows))
         pool = Pool(
             np.arange(block.start, block.stop, dtype=np.int64),
@@ -54,8 +56,6 @@ class PoolTable:
         self._write(block, pool, picks)
 
     def _write(self, block: slice, pool: Pool, picks: Picks) -> None:
-        if pool.rows.shape[1] == 0:
-            return
         columns = np.where(_taken(pool.admissible, picks.columns), picks.columns, -1)
         # Best first; gaps go to the end.
         order = np.argsort(np.where(columns < 0, pool.rows.shape[1], columns), kind="stable")

@@ -115,10 +115,20 @@ class Request:
                 what = _MISSING_INPUT.get(name, name)
                 raise ValueError(f"strategy {self.strategy.name!r}: needs {what}")
 
+    def require_metric(self, metric: str) -> None:
+        """Raise ValueError if the strategy is not defined for the metric of the search."""
+        allowed = self.strategy.metrics
+        if allowed and metric not in allowed:
+            raise ValueError(
+                f"metric: strategy {self.strategy.name!r} is defined for {' and '.join(allowed)}, "
+                f"not {metric!r}"
+            )
+
 
 _MISSING_INPUT = {
     "positives": "positives or positive_scores",
     "vectors": "the embeddings, which mine_candidates does not see",
+    "sources": "the sources of nearmiss.Candidates, given to mine_candidates",
 }
 
 

@@ -3,11 +3,18 @@
 
 from nearmiss.strategies.bands import Band, Bands
 from nearmiss.strategies.base import Strategy, available, parse
+from nearmiss.strategies.bins import TASBalanced
 from nearmiss.strategies.corpus import Uniform
 from nearmiss.strategies.cutoffs import TopKAbs, TopKMarginPos, TopKPercPos, TopKShifted
 from nearmiss.strategies.dates import ECtHRPCR
+from nearmiss.strategies.distance import PADS, DistanceWeighted
 from nearmiss.strategies.positive import SimANS, SimANSLaplace
 from nearmiss.strategies.rank import Random, Top
+from nearmiss.strategies.softmax import Power, Softmax, Softrank
+from nearmiss.strategies.sources import R2anker
+from nearmiss.strategies.thresholds import ATSS, CAR, UNPG
+from nearmiss.strategies.truncation import Epsilon, Eta, MinP, TopP
+from nearmiss.strategies.values import APOLLO
 from nearmiss.strategies.windows import (
     ADORE,
     ANCE,
@@ -24,25 +31,40 @@ from nearmiss.strategies.windows import (
 __all__ = [
     "ADORE",
     "ANCE",
+    "APOLLO",
+    "ATSS",
+    "CAR",
+    "PADS",
     "SPN4CIR",
     "STAR",
+    "UNPG",
     "Band",
     "Bands",
     "CoderPP",
+    "DistanceWeighted",
     "ECtHRPCR",
+    "Epsilon",
+    "Eta",
     "KaLMV2",
+    "MinP",
+    "Power",
+    "R2anker",
     "Random",
     "Sample4Geo",
     "SciNCL",
     "SciNCLRange",
     "SimANS",
     "SimANSLaplace",
+    "Softmax",
+    "Softrank",
     "Strategy",
+    "TASBalanced",
     "Top",
     "TopKAbs",
     "TopKMarginPos",
     "TopKPercPos",
     "TopKShifted",
+    "TopP",
     "TripClick",
     "Uniform",
     "available",

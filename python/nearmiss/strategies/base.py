@@ -19,8 +19,9 @@ from nearmiss.limits import LAST_RANK, Limits
 
 #: What a strategy may need besides embeddings; `Strategy.inputs` lists them.
 #: positives: `positives` or `positive_scores`; corpus_values, query_groups: the arguments;
-#: vectors: the embeddings themselves, which mine_candidates does not see.
-INPUTS = ("positives", "corpus_values", "query_groups", "vectors")
+#: vectors: the embeddings themselves, which mine_candidates does not see;
+#: sources: candidates that tell their sources, which only mine_candidates sees.
+INPUTS = ("positives", "corpus_values", "query_groups", "vectors", "sources")
 
 
 class Plan(NamedTuple):
@@ -75,6 +76,8 @@ class Strategy(ABC):
         What it picks, in a line: the formula, in s (score), s⁺ (of the positive), r (rank).
     inputs : tuple of str
         What it needs, of `INPUTS`.
+    metrics : tuple of str
+        The metrics it is defined for; empty for all.
     example : str
         A text of it with what it requires; by default the name is enough.
     usual_count : int
@@ -85,6 +88,7 @@ class Strategy(ABC):
     paper: ClassVar[str] = ""
     picks: ClassVar[str]
     inputs: ClassVar[tuple[str, ...]] = ()
+    metrics: ClassVar[tuple[str, ...]] = ()
     example: ClassVar[str] = ""
     usual_count: ClassVar[int] = 3
 
@@ -149,7 +153,9 @@ def _check(value: Any, label: str, hint: Any, bounds: Mapping[str, float]) -> An
     if hint is float:
         return check_number(value, label, **bounds)
     if hint is int:
-        return check_integer(value, label, int(bounds.get("minimum", 0)), LAST_RANK)
+        return check_integer(
+            value, label, int(bounds.get("minimum", 0)), int(bounds.get("maximum", LAST_RANK))
+        )
     if hint is bool:
         return check_flag(value, label)
     if not isinstance(value, hint):

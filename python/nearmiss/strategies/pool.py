@@ -117,7 +117,7 @@ def _scores_of_pairs(
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """The rank windows of successive queries, best first: b queries, up to p rows each.
+    """The rank windows of successive queries, best first: b queries, up to p ≥ 1 rows each.
 
     Attributes
     ----------
