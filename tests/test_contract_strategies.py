@@ -15,9 +15,9 @@ NAMES = sorted(available())
 #: Limits that a strategy needs before it can pick.
 NEEDS = {"random": {"range_max": 30}}
 #: Strategies by which a query may get less than there is: their rule leaves rows out.
-SELECTIVE = {"bands"}
-#: Strategies that work under some metrics only.
-METRICS: dict[str, tuple[str, ...]] = {}
+SELECTIVE = {"bands", "saha", "triangle"}
+#: Strategies that compare the queries of a call with each other, so that a part is another task.
+COLLECTIVE = {"saha"}
 
 RNG = np.random.default_rng(0)
 N, M, D = 23, 211, 19
@@ -43,12 +43,14 @@ def asked(name):
 
 
 def metrics(name, wanted=("ip", "cosine", "l2")):
-    return [metric for metric in wanted if metric in METRICS.get(name, wanted)]
+    return [metric for metric in wanted if metric in (available()[name].metrics or wanted)]
 
 
 def mine(name, queries=QUERIES, corpus=ROWS, positives=None, **more):
     strategy = more.pop("strategy", available()[name].example)
     keywords = {"seed": 1, **NEEDS.get(name, {}), **more}
+    if "positive_rows" in example(name).needs() and positives is None:
+        positives = np.arange(len(queries)) % len(corpus)
     if "positives" in example(name).needs() and positives is None:
         keywords.setdefault("positive_scores", np.linspace(-0.2, 0.6, len(queries)))
     keywords.setdefault("num_negatives", asked(name))
@@ -153,7 +155,8 @@ def test_nothing_depends_on_threads_targets_batches_or_order(name, simd_target):
         simd_target(target)
         for threads in (1, 2, 7):
             assert_same_table(limited(name, num_threads=threads), whole)
-    for part in (slice(0, 1), slice(1, 9), slice(9, N), slice(None, None, -1)):
+    parts = () if name in COLLECTIVE else (slice(0, 1), slice(1, 9), slice(9, N))
+    for part in (*parts, slice(None, None, -1)):
         some = limited(name, part)
         assert_same_bits(some.indices, whole.indices[part])
         assert_same_bits(some.scores, whole.scores[part])

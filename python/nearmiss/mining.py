@@ -239,6 +239,7 @@ def mine(
     threads = resolve_num_threads(num_threads)
     check_precision(precision)
     source = Source.of(corpus, metric)
+    request.require_metric(source.metric)
     rows = query_matrix(queries, source)
     queries_given = Queries.of(
         request.limits, len(rows.rows), source.num_rows, positives, positive_scores, query_ids

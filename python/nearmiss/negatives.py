@@ -50,7 +50,8 @@ class Negatives:
         For negatives among `Candidates`: which sources listed each one, bit i standing for
         ``params["sources"][i]``; 0 where there is none.
     log_probs : (n, k) float64 or None
-        For strategies that tell it: the log-probability of each draw, padded with nan.
+        For strategies that tell it: the log-probability of each draw given those before it, or,
+        for designs of fixed size, that a set holds it (log inclusion probability); padded with nan.
     weights : (n, k) float64 or None
         For strategies that give them: the weight of each negative in the loss, padded with nan.
     strata : (n, k) int64 or None

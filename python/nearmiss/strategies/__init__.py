@@ -4,17 +4,23 @@
 from nearmiss.strategies.bands import Band, Bands
 from nearmiss.strategies.base import Strategy, available, parse
 from nearmiss.strategies.corpus import Uniform
+from nearmiss.strategies.designs import ConditionalPoisson
+from nearmiss.strategies.geometry import Triangle
+from nearmiss.strategies.owners import SaHa
 from nearmiss.strategies.positive import SimANS, SimANSLaplace
 from nearmiss.strategies.rank import Random, Top
 
 __all__ = [
     "Band",
     "Bands",
+    "ConditionalPoisson",
     "Random",
+    "SaHa",
     "SimANS",
     "SimANSLaplace",
     "Strategy",
     "Top",
+    "Triangle",
     "Uniform",
     "available",
     "parse",

@@ -18,9 +18,10 @@ from nearmiss.arrays import check_choice, check_flag, check_integer, check_numbe
 from nearmiss.limits import LAST_RANK, Limits
 
 #: What a strategy may need besides embeddings; `Strategy.inputs` lists them.
-#: positives: `positives` or `positive_scores`; corpus_values, query_groups: the arguments;
+#: positives: `positives` or `positive_scores`; positive_rows: `positives`, of which the scores
+#: tell too little; corpus_values, query_groups: the arguments;
 #: vectors: the embeddings themselves, which mine_candidates does not see.
-INPUTS = ("positives", "corpus_values", "query_groups", "vectors")
+INPUTS = ("positives", "positive_rows", "corpus_values", "query_groups", "vectors")
 
 
 class Plan(NamedTuple):
@@ -75,6 +76,8 @@ class Strategy(ABC):
         What it picks, in a line: the formula, in s (score), s⁺ (of the positive), r (rank).
     inputs : tuple of str
         What it needs, of `INPUTS`.
+    metrics : tuple of str
+        The metrics it is defined for; empty for all.
     example : str
         A text of it with what it requires; by default the name is enough.
     """
@@ -83,6 +86,7 @@ class Strategy(ABC):
     paper: ClassVar[str] = ""
     picks: ClassVar[str]
     inputs: ClassVar[tuple[str, ...]] = ()
+    metrics: ClassVar[tuple[str, ...]] = ()
     example: ClassVar[str] = ""
 
     def __post_init__(self) -> None:

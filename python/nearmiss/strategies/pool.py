@@ -203,9 +203,7 @@ class PoolStrategy(Strategy):
 
     def plan(self, limits: Limits, num_negatives: int) -> Plan:
         """Return the window."""
-        end = min(limits.range_min + self.pool_size, LAST_RANK)
-        end = end if limits.range_max is None else min(end, limits.range_max)
-        return Plan("pool", limits.range_min, end)
+        return plan_pool(limits, self.pool_size)
 
     def chooser(self, setting: Setting) -> Callable[[Pool, int], Picks]:
         """Return what picks from pools in this call; for what is worked out once for all."""
@@ -214,6 +212,13 @@ class PoolStrategy(Strategy):
     @abstractmethod
     def choose(self, pool: Pool, num_negatives: int) -> Picks:
         """Pick up to ``num_negatives`` columns for each query of the pool."""
+
+
+def plan_pool(limits: Limits, size: int) -> Plan:
+    """Return the plan to look at ``size`` rows, or at what the rank window has if that is less."""
+    end = min(limits.range_min + size, LAST_RANK)
+    end = end if limits.range_max is None else min(end, limits.range_max)
+    return Plan("pool", limits.range_min, end)
 
 
 class WeightedStrategy(PoolStrategy):
@@ -276,7 +281,12 @@ class FilteredStrategy(PoolStrategy):
 
 def first_columns(mask: Bool, count: int) -> Int64:
     """Return the first ``count`` columns of each row where the mask holds, -1 padded."""
-    order = np.argsort(~mask, axis=1, kind="stable")[:, :count].astype(np.int64)
+    return leading_columns(np.argsort(~mask, axis=1, kind="stable"), mask, count)
+
+
+def leading_columns(order: Int64, mask: Bool, count: int) -> Int64:
+    """Return the first ``count`` of an order that has the mask's columns first, -1 padded."""
+    order = order[:, :count].astype(np.int64)
     filled = np.take_along_axis(mask, order, axis=1)
     columns = np.where(filled, order, -1)
     missing = count - columns.shape[1]
