@@ -9,10 +9,13 @@ from nearmiss.strategies.geometry import Triangle
 from nearmiss.strategies.owners import SaHa
 from nearmiss.strategies.positive import SimANS, SimANSLaplace
 from nearmiss.strategies.rank import Random, Top
+from nearmiss.strategies.reserve import ConanV1, ConanV2
 
 __all__ = [
     "Band",
     "Bands",
+    "ConanV1",
+    "ConanV2",
     "ConditionalPoisson",
     "Random",
     "SaHa",

@@ -180,12 +180,18 @@ class Picks(NamedTuple):
         Log-probability of each draw given those before it; a weight for the loss.
     strata : (b, k) int64, optional
         Which part of the pool each is from.
+    places : (b, k) int64, optional
+        Where each stands in the reserve: see `Negatives.places`.
+    reserve : (b, r) int64, optional
+        Columns that are kept to take the place of negatives later, -1 padded.
     """
 
     columns: Int64
     log_probs: Float64 | None = None
     weights: Float64 | None = None
     strata: Int64 | None = None
+    places: Int64 | None = None
+    reserve: Int64 | None = None
 
 
 @dataclass(frozen=True)
