@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Strategies that draw by a design of fixed size: conditional Poisson."""
+"""Strategies that draw by a design of fixed size: conditional Poisson, leverage."""
 
 import math
 from fractions import Fraction
@@ -12,9 +12,11 @@ from laws import (
     DRAWS,
     SEEDS,
     assert_set_law,
+    by_neighbours,
     conditional_poisson_law,
     count_sets,
     draws_of,
+    in_random_order,
     marginals,
     pool_of,
 )
@@ -123,3 +125,75 @@ def test_bad_parameters_are_refused():
             nm.strategies.parse(f"conditional-poisson:pool=9,{text}")
     with pytest.raises(ValueError, match="num_negatives: 5 do not fit"):
         nm.mine(np.eye(9), np.eye(9), num_negatives=5, strategy="conditional-poisson:pool=4")
+
+
+# --- leverage -------------------------------------------------------------------------------------
+
+POINTS = [3.5, 2.0, 1.0, -1.5, -2.25]  # best first for the query 1, and no two distances equal
+
+
+def of_points(points, drawn=2, seed=0, **more):
+    """Draw from a line, where leverage is x² / Σ x²."""
+    queries, corpus = np.ones((DRAWS, 1)), np.array(points)[:, None]
+    keywords = {"strategy": "leverage:pool=5", "metric": "ip", "seed": seed, **more}
+    return nm.mine(queries, corpus, num_negatives=drawn, **keywords)
+
+
+def inclusion_of_points(points, drawn=2):
+    squares = [Fraction(x) ** 2 for x in points]
+    return [drawn * square / sum(squares) for square in squares]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_law_of_leverage(seed):
+    found = of_points(POINTS, seed=seed)
+    inclusion = inclusion_of_points(POINTS)
+    assert max(inclusion) < 1
+    assert_set_law(count_sets(found.indices, 5), by_neighbours(inclusion, POINTS))
+    exact = np.array([float(p) for p in inclusion])
+    np.testing.assert_allclose(np.exp(found.log_probs), exact[found.indices], rtol=1e-13)
+
+
+def test_other_laws_are_refused_as_leverage():
+    """Points a little off, equal chances, and fights in random order."""
+    law = by_neighbours(inclusion_of_points(POINTS), POINTS)
+    off = of_points([3.5, 2.1, 1.0, -1.5, -2.25])
+    assert rejects(assert_set_law, count_sets(off.indices, 5), law)
+    equal = nm.sampling.local_pivotal(np.full((DRAWS, 5), 0.4), np.array(POINTS)[:, None])
+    assert rejects(assert_set_law, count_sets(equal, 5), law)
+    inclusion = np.array(inclusion_of_points(POINTS), float)
+    shuffled = nm.sampling.pivotal(np.tile(inclusion, (DRAWS, 1)))
+    assert rejects(assert_set_law, count_sets(shuffled, 5), law)
+    assert_set_law(count_sets(shuffled, 5), in_random_order(inclusion_of_points(POINTS)))
+
+
+def test_rows_that_would_exceed_one_are_always_drawn():
+    found = of_points([10.0, 2.0, 1.0, -1.0])
+    assert (found.indices[:, 0] == 0).all()
+    np.testing.assert_allclose(found.log_probs[:, 0], 0, atol=1e-15)
+    chances = np.array([1, 4 / 6, 1 / 6, 1 / 6])
+    np.testing.assert_allclose(np.exp(found.log_probs), chances[found.indices], rtol=1e-12)
+
+
+def test_a_row_of_zeros_is_never_drawn():
+    found = of_points([2.0, 1.0, 0.0, -3.0], drawn=4)
+    assert (found.indices == [[0, 1, 3, -1]]).all()
+
+
+def test_copies_are_seldom_drawn_together():
+    """Four clusters of three, four draws: always one of each."""
+    rng = np.random.default_rng(0)
+    centres = np.repeat(rng.normal(size=(4, 3)) * 5, 3, axis=0)
+    corpus = centres + rng.normal(size=(12, 3)) * 1e-3
+    ask = {"num_negatives": 4, "strategy": "leverage:pool=12"}
+    found = nm.mine(rng.normal(size=(500, 3)), corpus, **ask)
+    mean = np.bincount(found.indices.ravel() // 3, minlength=4) / 500
+    np.testing.assert_allclose(mean.sum(), 4)
+    pairs = np.array([len(set(row)) for row in (found.indices // 3).tolist()])
+    by_chance = np.array([len(set(rng.choice(12, 4, replace=False) // 3)) for _ in range(500)])
+    assert pairs.mean() > by_chance.mean() + 0.5
+
+
+def test_leverage_needs_the_vectors():
+    with pytest.raises(ValueError, match="strategy 'leverage': needs the embeddings"):
+        nm.mine_candidates([[0.5]], [[0]], num_negatives=1, strategy="leverage:pool=5")

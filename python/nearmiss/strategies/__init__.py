@@ -4,7 +4,7 @@
 from nearmiss.strategies.bands import Band, Bands
 from nearmiss.strategies.base import Strategy, available, parse
 from nearmiss.strategies.corpus import Uniform
-from nearmiss.strategies.designs import ConditionalPoisson
+from nearmiss.strategies.designs import ConditionalPoisson, Leverage
 from nearmiss.strategies.geometry import Triangle
 from nearmiss.strategies.owners import SaHa
 from nearmiss.strategies.positive import SimANS, SimANSLaplace
@@ -17,6 +17,7 @@ __all__ = [
     "ConanV1",
     "ConanV2",
     "ConditionalPoisson",
+    "Leverage",
     "Random",
     "SaHa",
     "SimANS",

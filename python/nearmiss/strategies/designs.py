@@ -12,8 +12,13 @@ from typing import ClassVar
 
 import numpy as np
 
+from nearmiss import _core
 from nearmiss.arrays import Float64, Int64
-from nearmiss.designs import conditional_poisson, conditional_poisson_inclusion
+from nearmiss.designs import (
+    conditional_poisson,
+    conditional_poisson_inclusion,
+    inclusion_probabilities,
+)
 from nearmiss.strategies.base import parameter, register
 from nearmiss.strategies.pool import Picks, Pool, PoolStrategy, exp, log
 
@@ -71,6 +76,61 @@ class ConditionalPoisson(PoolStrategy):
             num_threads=setting.num_threads,
         ).indices
         inclusion = conditional_poisson_inclusion(log_odds, sizes, num_threads=setting.num_threads)
+        return _picks(drawn, inclusion, num_negatives)
+
+
+@register
+@dataclass(frozen=True)
+class Leverage(PoolStrategy):
+    """Rows of the pool that stand out, spread over the space: local pivotal by leverage scores.
+
+    The leverage of a row is aᵢᵀ (AᵀA)⁺ aᵢ, A being the vectors of its pool: near 1 if no other row
+    of the pool points where it does, 1/c for one of c copies. Inclusion probabilities are
+    min(1, c · leverage), with c such that ``num_negatives`` are drawn; rows near to each other are
+    seldom drawn together.
+
+    Notes
+    -----
+    `Negatives.log_probs` holds the logarithm of each negative's inclusion probability. The paper,
+    on active learning, lets rows compete along a binary tree; here each fights its nearest
+    neighbour, by Euclidean distance (see `nearmiss.sampling.local_pivotal`). Vectors are taken as
+    they are, whatever the metric. A pool of no more rows than dimensions whose vectors are
+    independent has equal leverage throughout: then only the spread is left, so pools should be
+    larger than that. Vectors of zeros are never drawn; scores and positives play no part.
+    """
+
+    name: ClassVar[str] = "leverage"
+    paper: ClassVar[str] = (
+        "Shimizu et al., Improved Active Learning via Dependent Leverage Score Sampling, 2024"
+    )
+    picks: ClassVar[str] = "spread over the pool, π = min(1, c · leverage)"
+    inputs: ClassVar[tuple[str, ...]] = ("vectors",)
+    example: ClassVar[str] = "leverage:pool=100"
+
+    pool: int = parameter("nearest rows drawn from", minimum=1)
+
+    def choose(self, pool: Pool, num_negatives: int) -> Picks:
+        """Draw a set of fixed size."""
+        setting = pool.setting
+        threads = setting.num_threads
+        matrix = setting.vectors
+        known, inverse = np.unique(pool.rows[pool.admissible], return_inverse=True)
+        vectors = np.take(matrix.rows, known, axis=0)
+        places = np.full(pool.rows.shape, -1, dtype=np.int64)
+        places[pool.admissible] = inverse
+        leverage = _core.leverage_scores(vectors, matrix.element_type, places, threads)
+        sizes = np.minimum((leverage > 0).sum(axis=1, dtype=np.int64), num_negatives)
+        inclusion = inclusion_probabilities(leverage, sizes, num_threads=threads)
+        drawn = _core.local_pivotal(
+            inclusion,
+            vectors,
+            matrix.element_type,
+            places,
+            pool.query_ids,
+            setting.seed,
+            setting.epoch,
+            threads,
+        )
         return _picks(drawn, inclusion, num_negatives)
 
 
