@@ -111,11 +111,13 @@ class Leverage(PoolStrategy):
 
     def choose(self, pool: Pool, num_negatives: int) -> Picks:
         """Draw a set of fixed size."""
+        if not pool.admissible.any():
+            return Picks(np.full((len(pool.rows), num_negatives), -1, dtype=np.int64))
         setting = pool.setting
         threads = setting.num_threads
         matrix = setting.vectors
         known, inverse = np.unique(pool.rows[pool.admissible], return_inverse=True)
-        vectors = np.take(matrix.rows, known, axis=0)
+        vectors = matrix.rows[known]
         places = np.full(pool.rows.shape, -1, dtype=np.int64)
         places[pool.admissible] = inverse
         leverage = _core.leverage_scores(vectors, matrix.element_type, places, threads)
