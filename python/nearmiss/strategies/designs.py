@@ -112,7 +112,8 @@ class Leverage(PoolStrategy):
     def choose(self, pool: Pool, num_negatives: int) -> Picks:
         """Draw a set of fixed size."""
         if not pool.admissible.any():
-            return Picks(np.full((len(pool.rows), num_negatives), -1, dtype=np.int64))
+            none = np.zeros((len(pool.rows), 0), dtype=np.int64)
+            return _picks(none, np.zeros(pool.rows.shape), num_negatives)
         setting = pool.setting
         threads = setting.num_threads
         matrix = setting.vectors
