@@ -35,6 +35,7 @@ from nearmiss.designs import (
     conditional_poisson_inclusion,
     conditional_poisson_weights,
     inclusion_probabilities,
+    leverage_scores,
     local_pivotal,
     pivotal,
 )
@@ -685,3 +686,75 @@ def test_bad_values_are_named(call, message):
 def test_wrong_types_are_refused(call):
     with pytest.raises(TypeError):
         call()
+
+
+# --- leverage scores ------------------------------------------------------------------------------
+
+
+def leverage_by_pseudoinverse(rows):
+    a = np.asarray(rows, np.float64)
+    return np.diag(a @ np.linalg.pinv(a.T @ a, rcond=1e-12, hermitian=True) @ a.T)
+
+
+def test_worked_leverage():
+    """Copies share their leverage, a row alone in its direction has 1, a row of zeros none."""
+    rows = [[3, 4, 0], [6, 8, 0], [0, 0, 5], [0, 0, 0], [6, 8, 0]]
+    found = leverage_scores(rows)
+    np.testing.assert_allclose(found, [[25 / 225, 100 / 225, 1, 0, 100 / 225]], rtol=1e-14)
+    np.testing.assert_allclose(leverage_scores([[1.0], [2], [-2]]), [[1 / 9, 4 / 9, 4 / 9]])
+
+
+@given(st.integers(0, 12), st.integers(1, 9), st.integers(1, 9), st.integers(0, 99))
+def test_leverage_equals_its_definition(p, d, rank, seed):
+    """Of any rank, with columns of very different length."""
+    rng = np.random.default_rng(seed)
+    rank = min(rank, d)
+    vectors = (
+        rng.integers(-3, 4, (20, rank))
+        @ rng.integers(-3, 4, (rank, d))
+        * 2.0 ** rng.integers(-2, 3, d)
+    )
+    candidates = rng.integers(-1, 20, (3, p))
+    found = leverage_scores(vectors, candidates=candidates)
+    for row, scores in zip(candidates, found, strict=True):
+        kept = row[row >= 0]
+        expected = leverage_by_pseudoinverse(vectors[kept]) if len(kept) else []
+        np.testing.assert_allclose(scores[row >= 0], expected, atol=1e-8)
+        assert (scores[row < 0] == 0).all()
+        total = np.linalg.matrix_rank(vectors[kept], tol=1e-6) if len(kept) else 0
+        assert math.isclose(scores.sum(), total, abs_tol=1e-12)
+    assert ((found >= 0) & (found <= 1)).all()
+
+
+def test_independent_rows_no_more_than_dimensions_have_leverage_one():
+    rng = np.random.default_rng(0)
+    for scale in (1e-30, 1, 1e30):
+        found = leverage_scores(rng.normal(size=(40, 64)) * scale)
+        np.testing.assert_allclose(found, np.ones((1, 40)), atol=1e-13)
+
+
+def test_leverage_does_not_depend_on_threads_batches_targets_or_types(simd_target):
+    rng = np.random.default_rng(1)
+    vectors = rng.integers(-9, 9, (300, 21)).astype(np.float32)
+    candidates = rng.integers(-1, 300, (50, 33))
+    base = leverage_scores(vectors, candidates=candidates, num_threads=1)
+    for target in nm.simd_targets():
+        simd_target(target)
+        for threads in (1, 2, 7):
+            found = leverage_scores(vectors, candidates=candidates, num_threads=threads)
+            assert_same_bits(found, base)
+    for part in (slice(0, 1), slice(7, 30), slice(None, None, -1)):
+        assert_same_bits(leverage_scores(vectors, candidates=candidates[part]), base[part])
+    for dtype in (np.float16, np.float64, np.int8):
+        assert_same_bits(leverage_scores(vectors.astype(dtype), candidates=candidates), base)
+    assert_same_bits(leverage_scores(vectors[::-1].copy()[::-1], candidates=candidates), base)
+    assert leverage_scores(np.zeros((0, 3))).shape == (1, 0)
+
+
+def test_leverage_of_what_cannot_be_used_is_refused():
+    with pytest.raises(ValueError, match="candidates: row 1, column 0 is 2; expected a row of"):
+        leverage_scores([[1.0], [2]], candidates=[[0, 1], [2, 0]])
+    with pytest.raises(ValueError, match="vectors: .*row 1"):
+        leverage_scores([[1.0], [math.nan]])
+    with pytest.raises(ValueError, match="candidates: row 0, column 1 is -2"):
+        leverage_scores([[1.0], [2]], candidates=[[0, -2]])

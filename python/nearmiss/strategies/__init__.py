@@ -7,9 +7,13 @@ from nearmiss.strategies.bins import TASBalanced
 from nearmiss.strategies.corpus import Uniform
 from nearmiss.strategies.cutoffs import TopKAbs, TopKMarginPos, TopKPercPos, TopKShifted
 from nearmiss.strategies.dates import ECtHRPCR
+from nearmiss.strategies.designs import ConditionalPoisson, Leverage
 from nearmiss.strategies.distance import PADS, DistanceWeighted
+from nearmiss.strategies.geometry import Triangle
+from nearmiss.strategies.owners import SaHa
 from nearmiss.strategies.positive import SimANS, SimANSLaplace
 from nearmiss.strategies.rank import Random, Top
+from nearmiss.strategies.reserve import ConanV1, ConanV2
 from nearmiss.strategies.softmax import Power, Softmax, Softrank
 from nearmiss.strategies.sources import R2anker
 from nearmiss.strategies.thresholds import ATSS, CAR, UNPG
@@ -41,15 +45,20 @@ __all__ = [
     "Band",
     "Bands",
     "CoderPP",
+    "ConanV1",
+    "ConanV2",
+    "ConditionalPoisson",
     "DistanceWeighted",
     "ECtHRPCR",
     "Epsilon",
     "Eta",
     "KaLMV2",
+    "Leverage",
     "MinP",
     "Power",
     "R2anker",
     "Random",
+    "SaHa",
     "Sample4Geo",
     "SciNCL",
     "SciNCLRange",
@@ -65,6 +74,7 @@ __all__ = [
     "TopKPercPos",
     "TopKShifted",
     "TopP",
+    "Triangle",
     "TripClick",
     "Uniform",
     "available",

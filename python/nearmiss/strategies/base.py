@@ -18,10 +18,11 @@ from nearmiss.arrays import check_choice, check_flag, check_integer, check_numbe
 from nearmiss.limits import LAST_RANK, Limits
 
 #: What a strategy may need besides embeddings; `Strategy.inputs` lists them.
-#: positives: `positives` or `positive_scores`; corpus_values, query_groups: the arguments;
+#: positives: `positives` or `positive_scores`; positive_rows: `positives`, of which the scores
+#: tell too little; corpus_values, query_groups: the arguments;
 #: vectors: the embeddings themselves, which mine_candidates does not see;
 #: sources: candidates that tell their sources, which only mine_candidates sees.
-INPUTS = ("positives", "corpus_values", "query_groups", "vectors", "sources")
+INPUTS = ("positives", "positive_rows", "corpus_values", "query_groups", "vectors", "sources")
 
 
 class Plan(NamedTuple):

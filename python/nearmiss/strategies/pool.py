@@ -197,12 +197,18 @@ class Picks(NamedTuple):
         Log-probability of each draw given those before it; a weight for the loss.
     strata : (b, k) int64, optional
         Which part of the pool each is from.
+    places : (b, k) int64, optional
+        Where each stands in the reserve: see `Negatives.places`.
+    reserve : (b, r) int64, optional
+        Columns that are kept to take the place of negatives later, -1 padded.
     """
 
     columns: Int64
     log_probs: Float64 | None = None
     weights: Float64 | None = None
     strata: Int64 | None = None
+    places: Int64 | None = None
+    reserve: Int64 | None = None
 
 
 @dataclass(frozen=True)
@@ -220,9 +226,7 @@ class PoolStrategy(Strategy):
 
     def plan(self, limits: Limits, num_negatives: int) -> Plan:
         """Return the window."""
-        end = min(limits.range_min + self.pool_size, LAST_RANK)
-        end = end if limits.range_max is None else min(end, limits.range_max)
-        return Plan("pool", limits.range_min, end)
+        return plan_pool(limits, self.pool_size)
 
     def chooser(self, setting: Setting) -> Callable[[Pool, int], Picks]:
         """Return what picks from pools in this call; for what is worked out once for all."""
@@ -231,6 +235,13 @@ class PoolStrategy(Strategy):
     @abstractmethod
     def choose(self, pool: Pool, num_negatives: int) -> Picks:
         """Pick up to ``num_negatives`` columns for each query of the pool."""
+
+
+def plan_pool(limits: Limits, size: int) -> Plan:
+    """Return the plan to look at ``size`` rows, or at what the rank window has if that is less."""
+    end = min(limits.range_min + size, LAST_RANK)
+    end = end if limits.range_max is None else min(end, limits.range_max)
+    return Plan("pool", limits.range_min, end)
 
 
 class WeightedStrategy(PoolStrategy):
@@ -301,7 +312,12 @@ class FilteredStrategy(PoolStrategy):
 
 def first_columns(mask: Bool, count: int) -> Int64:
     """Return the first ``count`` columns of each row where the mask holds, -1 padded."""
-    order = np.argsort(~mask, axis=1, kind="stable")[:, :count].astype(np.int64)
+    return leading_columns(np.argsort(~mask, axis=1, kind="stable"), mask, count)
+
+
+def leading_columns(order: Int64, mask: Bool, count: int) -> Int64:
+    """Return the first ``count`` of an order that has the mask's columns first, -1 padded."""
+    order = order[:, :count].astype(np.int64)
     filled = np.take_along_axis(mask, order, axis=1)
     columns = np.where(filled, order, -1)
     missing = count - columns.shape[1]
