@@ -27,6 +27,8 @@ using kernels::kTileQueries;
 constexpr std::size_t kTileBytesPerBlock = std::size_t{400} << 10;
 constexpr std::size_t kReservoirBytesPerBlock = std::size_t{32} << 20;
 constexpr std::size_t kMinTilesPerBlock = 8;
+// Pools so deep that so few tiles would take more memory than this get fewer.
+constexpr std::size_t kMostReservoirBytes = std::size_t{256} << 20;
 constexpr std::size_t kMaxTilesPerBlock = 64;
 // With fewer queries per thread than this, reading the corpus costs more than the arithmetic:
 // threads then share the queries and split the corpus.
@@ -50,9 +52,11 @@ Plan make_plan(const Search& search,
     const std::size_t panels = search.corpus.num_panels();
     const std::size_t reservoir_bytes =
         Reservoirs::capacity_for(search.pool_size) * sizeof(Key) * kTileQueries;
+    const std::size_t least =
+        std::clamp<std::size_t>(kMostReservoirBytes / reservoir_bytes, 1, kMinTilesPerBlock);
     const std::size_t tiles = std::clamp<std::size_t>(
         std::min(kTileBytesPerBlock / tile_bytes, kReservoirBytesPerBlock / reservoir_bytes),
-        kMinTilesPerBlock,
+        least,
         kMaxTilesPerBlock);
     std::size_t blocks = divide_up(n, tiles * kTileQueries);
     std::size_t shards = 1;

@@ -328,12 +328,10 @@ def test_weights_by_brute_force():
         assert np.isnan(found.weights[i, found.counts[i] :]).all()
 
 
-def test_a_query_without_rows_of_positives_has_no_weights():
-    rows, weights = weights_of(4, (), positive_scores=[0.5])
+def test_a_query_without_positives_has_no_weights():
+    rows, weights = weights_of(4, ())
     assert rows == [0, 1, 2, 3]
     assert np.isnan(weights).all()
-    found = nm.mine(np.eye(3), np.eye(3), strategy="adore", positive_scores=[0.5] * 3)
-    assert np.isnan(found.weights).all()
 
 
 # --- Sample4Geo -----------------------------------------------------------------------------------
@@ -452,7 +450,7 @@ def test_bad_parameters(text, problem):
         ("kalm-v2:filter_rank=80", {"positives": [0], "range_max": 80}, "leaves out filter_rank"),
         ("kalm-v2", {"positives": [0], "margin_reference": "mean"}, "margin_reference"),
         ("coder-pp", {}, "needs query_groups"),
-        ("adore", {}, "needs positives"),
+        ("adore", {"positive_scores": [0.5]}, "needs positives"),
         ("adore", {"positives": [0], "range_min": 1}, "range_min"),
         ("sample4geo", {"num_negatives": 5}, "num_negatives.*64"),
         ("sample4geo", {"range_max": 60}, "band 32..128"),

@@ -317,8 +317,8 @@ class ADORE(PoolStrategy):
     The weight of a negative at rank j (from 1, positives included) is ``|1/i - 1/j|``, summed over
     the query's positives at ranks i: how much swapping them would change the reciprocal rank. If
     none of the positives is in the list they follow it, at ranks K + 1, K + 2, and so on. A query
-    whose positives are not given as rows has weights of nan. All of the list is taken unless a
-    number is given; the code divides its loss by twice the number of pairs.
+    without a positive has weights of nan. All of the list is taken unless a number is given; the
+    code divides its loss by twice the number of pairs.
 
     With ``metric_cut``, reciprocal ranks beyond it count as 0, as in the code (whose README sets
     200). For one step of training, mine its queries against a packed `Corpus`.
@@ -327,7 +327,7 @@ class ADORE(PoolStrategy):
     name: ClassVar[str] = "adore"
     paper: ClassVar[str] = _DRHARD
     picks: ClassVar[str] = "the nearest of raw ranks r < pool; weights Σ |1/r⁺ − 1/r|"
-    inputs: ClassVar[tuple[str, ...]] = ("positives",)
+    inputs: ClassVar[tuple[str, ...]] = ("positive_rows",)
 
     pool: int = parameter("length of the list, positives included", 200, read_in="code", minimum=1)
     metric_cut: int | None = parameter("last rank that counts", None, minimum=1)
@@ -369,9 +369,8 @@ class ADORE(PoolStrategy):
 
 def _ranks_of_positives(pool: Pool) -> Float64:
     """Return the ranks, from 1, of each query's positives that count, (b, most); nan padded."""
-    known = np.zeros(len(pool.rows), np.int64)
-    if pool.setting.positives is not None:
-        known = pool.setting.positives.lengths()[pool.queries]
+    assert pool.setting.positives is not None  # they are an input
+    known = pool.setting.positives.lengths()[pool.queries]
     listed = pool.positives.sum(axis=1)
     numbers = np.where(listed > 0, listed, known)
     most = int(numbers.max(initial=0))
