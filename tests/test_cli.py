@@ -394,6 +394,14 @@ def test_help(capsys, arguments):
     assert "usage: nearmiss" in capsys.readouterr().out
 
 
+def test_strategies_are_listed_with_what_they_take(capsys):
+    assert cli.main(["strategies"]) == 0
+    printed = capsys.readouterr().out
+    for name, strategy in nm.strategies.available().items():
+        assert f"{strategy.example}: {strategy.picks}" in printed, name
+    assert "a = 0.5 (sharpness, per squared score; code)" in printed
+
+
 def test_info_and_version(capsys):
     assert cli.main(["info"]) == 0
     printed = capsys.readouterr().out

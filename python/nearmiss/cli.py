@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command `nearmiss`: mine from files, run the demo, describe the build.
+"""The command `nearmiss`: mine from files, list strategies, run the demo, describe the build.
 
 Exit codes: 0 done, 2 bad input or usage, 3 more negatives missing than `--max-shortage` allows,
 130 interrupted. Errors are one line on stderr; a traceback means a bug of ours.
@@ -64,6 +64,8 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="command", required=True)
     _add_mine(commands)
     _add_demo(commands)
+    known = commands.add_parser("strategies", help="list what --strategy takes, and where from")
+    known.set_defaults(run=_run_strategies)
     info = commands.add_parser("info", help="describe this build and the machine's SIMD targets")
     info.set_defaults(run=_run_info)
     return parser
@@ -115,8 +117,8 @@ def _add_choice(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--num-negatives", type=int, metavar="N", help="default: the strategy's own, else 3"
     )
-    known = ", ".join(sorted(strategies.available()))
-    group.add_argument("--strategy", default="top", help=f"one of {known}; default: top")
+    which = "NAME or NAME:key=value,…, as `nearmiss strategies` lists them; default: top"
+    group.add_argument("--strategy", default="top", help=which)
     group.add_argument("--range-min", type=int, default=0, metavar="RANK", help="default: 0")
     group.add_argument("--range-max", type=int, metavar="RANK", help="first rank no longer used")
     group.add_argument("--range-mode", choices=("filtered", "raw"), default="filtered")
@@ -380,7 +382,7 @@ def _line() -> Iterator[Callable[[float], object]]:
         print("\r\033[K", end="", file=sys.stderr, flush=True)
 
 
-# --- nearmiss demo, nearmiss info -----------------------------------------------------------------
+# --- nearmiss demo, strategies, info --------------------------------------------------------------
 
 
 def _add_demo(commands: argparse._SubParsersAction[_Parser]) -> None:
@@ -399,6 +401,11 @@ def _run_demo(args: argparse.Namespace) -> int:
 
     agree = demo.run(args.output, num_threads=args.num_threads)
     return DONE if agree else 1
+
+
+def _run_strategies(args: argparse.Namespace) -> int:
+    print(strategies.available())
+    return DONE
 
 
 def _run_info(args: argparse.Namespace) -> int:
