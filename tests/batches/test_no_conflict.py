@@ -236,7 +236,7 @@ def test_seeds_and_epochs_differ():
         ({"groups": [0], "batch_size": 0}, ValueError, "batch_size: must be at least 1, got 0"),
         ({"groups": [0], "batch_size": 2.5}, TypeError, "batch_size: expected an integer"),
         ({}, ValueError, "num_rows: needed"),
-        ({"groups": [0, -2]}, ValueError, "groups: row 1 has group -2"),
+        ({"groups": [0, -2]}, ValueError, "groups: row 1 is -2"),
         ({"groups": [0, 1], "positives": [[0]]}, ValueError, "groups: expected 1"),
         ({"positives": [[0], [-5]]}, ValueError, "positives: query 1 holds -5"),
         ({"positives": 7}, TypeError, "positives: expected one entry per row"),

@@ -278,7 +278,8 @@ class NGAME(BatchPlan):
     def cluster_size(self, epoch: int) -> int:
         """Return the size of the clusters of an epoch by the curriculum."""
         check_seed(epoch, "epoch")
-        return [size for start, size in self.curriculum if start <= epoch][-1]
+        steps: tuple[tuple[int, int], ...] = self.curriculum
+        return [size for start, size in steps if start <= epoch][-1]
 
     def refresh_due(self, epoch: int) -> bool:
         """Tell whether the tree is to be made anew before this epoch."""

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from nearmiss.arrays import Int64
-from nearmiss.groups import CorpusGroups
 from nearmiss.ids import Labels, as_labels
 from nearmiss.positives import Lists, Positives, to_lists
 
@@ -57,9 +56,9 @@ def find_conflicts(
     """Bring what rows hold, each None or in a form of the user, into keys."""
     keys = _Keys(num_rows)
     if groups is not None:
-        keys.add_held(CorpusGroups.of(groups, num_rows, "groups").codes[:, None])
+        keys.add_held(_codes_of([("groups", groups)], num_rows))
     if texts is not None:
-        keys.add_held(_text_codes(texts, num_rows))
+        keys.add_held(_codes_of(_text_columns(texts), num_rows))
     keys.add_documents(
         to_lists(documents, "documents", num_rows, None),
         to_lists(positives, "positives", num_rows, None),
@@ -129,41 +128,41 @@ def _pairs_of(lists: Lists) -> Int64:
     return np.stack([rows, lists.rows])
 
 
-def _text_codes(texts: Any, num_rows: int) -> Int64:
-    """Return one code per text, (n, c), -1 for none; equal texts of any column share one."""
-    columns = _text_columns(texts, num_rows)
-    codes = np.full((num_rows, len(columns)), -1, dtype=np.int64)
-    if all(column.dtype == np.int64 for column in columns):
-        for place, column in enumerate(columns):
-            codes[:, place] = column  # labels already, numbered later
-        return codes
-    known: dict[Any, int] = {None: -1}
-    for place, column in enumerate(columns):
-        if column.dtype == np.int64 and len(column):
-            raise TypeError(f"texts: column {place} holds integers, another one strings")
-        codes[:, place] = [known.setdefault(text, len(known)) for text in column.tolist()]
-    return codes
-
-
-def _text_columns(texts: Any, num_rows: int) -> list[Labels]:
+def _text_columns(texts: Any) -> list[tuple[str, Any]]:
     if isinstance(texts, (str, bytes, Mapping)) or not hasattr(texts, "__iter__"):
         raise TypeError(
             f"texts: expected a list of columns, each with one text per row, "
             f"got a {type(texts).__name__}"
         )
-    columns = []
-    for place, column in enumerate(texts):
+    columns = list(texts)
+    for place, column in enumerate(columns):
         if isinstance(column, str):
             raise TypeError(
                 f"texts: expected a list of columns, but entry {place} is {column!r}; "
                 f"put a single column into a list"
             )
-        labels = as_labels(column, f"texts column {place}", num_rows, "row")
-        if labels.dtype == np.int64 and len(labels) and labels.min() < -1:
-            row = int(np.argmax(labels < -1))
-            raise ValueError(
-                f"texts column {place}: row {row} is {labels[row]}; labels start at 0 and -1 "
-                f"means none"
-            )
-        columns.append(labels)
-    return columns
+    return [(f"texts column {place}", column) for place, column in enumerate(columns)]
+
+
+def _codes_of(columns: list[tuple[str, Any]], num_rows: int) -> Int64:
+    """Return one code per row and named column, -1 for none; equal labels share one."""
+    labels = [_as_row_labels(column, name, num_rows) for name, column in columns]
+    codes = np.full((num_rows, len(columns)), -1, dtype=np.int64)
+    if all(column.dtype == np.int64 for column in labels):
+        for place, column in enumerate(labels):
+            codes[:, place] = column
+        return codes
+    known: dict[Any, int] = {None: -1}
+    for place, column in enumerate(labels):
+        if column.dtype == np.int64 and len(column):
+            raise TypeError(f"{columns[place][0]} holds integers, another one strings")
+        codes[:, place] = [known.setdefault(label, len(known)) for label in column.tolist()]
+    return codes
+
+
+def _as_row_labels(value: Any, name: str, num_rows: int) -> Labels:
+    labels = as_labels(value, name, num_rows, "row")
+    if labels.dtype == np.int64 and len(labels) and labels.min() < -1:
+        row = int(np.argmax(labels < -1))
+        raise ValueError(f"{name}: row {row} is {labels[row]}; labels start at 0 and -1 means none")
+    return labels

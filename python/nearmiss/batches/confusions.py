@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -256,7 +256,7 @@ class _Drawing:
 class _ClassSet:
     """A set of classes that can be drawn from in constant time."""
 
-    def __init__(self, classes: Any) -> None:
+    def __init__(self, classes: Iterable[int]) -> None:
         self._list = list(classes)
         self._place = {of: place for place, of in enumerate(self._list)}
 

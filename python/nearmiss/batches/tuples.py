@@ -17,7 +17,7 @@ from nearmiss.arrays import (
     check_seed,
 )
 from nearmiss.batches.base import Batches, BatchPlan, Coverage, Stream, join, shuffled
-from nearmiss.corpus import Corpus, as_corpus_matrix
+from nearmiss.corpus import Corpus, as_corpus_matrix, check_metric
 from nearmiss.positives import Lists, to_lists
 from nearmiss.runtime import resolve_num_threads
 
@@ -188,8 +188,8 @@ class _Likeness:
         if len(matrix.rows) != num_rows:
             raise ValueError(f"queries: expected {num_rows}, one per row, got {len(matrix.rows)}")
         self._matrix = matrix
-        self._corpus = Corpus(queries, metric=metric, num_threads=num_threads)
-        self._threads = resolve_num_threads(num_threads)
+        threads = resolve_num_threads(num_threads)
+        self._corpus = Corpus._of_matrix(matrix, check_metric(metric), None, threads, "auto")
 
     def to(self, anchor: int, rows: Int64) -> Any:
         return _core.pair_scores(
