@@ -26,11 +26,9 @@ from cases import CASES, Case, Match, Size, find_cases
 from contestants import Adapter, Answer, Task, Unavailable, load_adapter
 from limits import RANKS_NEEDED, Nearest, make_limits
 from measure import DEFAULT_ROUNDS, Run, Timings, busy_processors, interleave, paired_ratio
+from numpy._core._multiarray_umath import __cpu_features__
 from threadpoolctl import threadpool_limits
 
-# Set on some hosts for the sake of old OpenBLAS builds; they slow a current one, and the peers
-# are to run at their best.
-_HARMFUL_VARIABLES = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 _QUIET = {
     "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
     "HF_HUB_OFFLINE": "1",
@@ -65,14 +63,26 @@ class Contestant:
         return self.adapter.read(result)
 
 
-def restart_without_harmful_variables() -> None:
-    """Libraries read these when they load, so the process must begin without them."""
-    removed = [name for name in _HARMFUL_VARIABLES if name in os.environ]
-    if not removed and all(name in os.environ for name in _QUIET):
+def blas_variables() -> dict[str, str | None]:
+    """What the peers' OpenBLAS runs best with; None for a variable that must not be set.
+
+    Some hosts set these for the sake of old builds. The build inside faiss, in turn, takes a
+    processor that is newer than itself for one without even AVX2, unless it is told.
+    """
+    core = "SkylakeX" if __cpu_features__.get("AVX512_SKX") else None
+    return {"OPENBLAS_CORETYPE": core, "OPENBLAS_L2_SIZE": None}
+
+
+def restart_in_best_environment() -> None:
+    """Libraries read these when they load, so the process must begin with them."""
+    blas = blas_variables()
+    wrong = [name for name, value in blas.items() if os.environ.get(name) != value]
+    if not wrong and all(name in os.environ for name in _QUIET):
         return
-    if removed:
-        say(f"running without {', '.join(removed)}, which would slow the peers' OpenBLAS")
-    kept = {name: value for name, value in os.environ.items() if name not in removed}
+    for name in wrong:
+        say(f"running with {name}={blas[name] or ''}, best for the peers' OpenBLAS")
+    kept = {name: value for name, value in os.environ.items() if name not in blas}
+    kept |= {name: value for name, value in blas.items() if value is not None}
     os.execve(sys.executable, sys.orig_argv, {**_QUIET, **kept})
 
 
@@ -418,7 +428,7 @@ def run_all(parsed: argparse.Namespace) -> int:
 
 
 def main() -> int:
-    restart_without_harmful_variables()
+    restart_in_best_environment()
     parsed = parse_arguments(sys.argv[1:])
     if parsed.list:
         list_cases()

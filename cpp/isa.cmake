@@ -76,8 +76,8 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
 endif()
 
 #                    name          standing  for       GCC and Clang                       MSVC             may run if
-nearmiss_simd_target(avx512_vnni   opt_in    "${x86}"  "${avx512};-mavx512vnni"            "/arch:AVX512"   "cpu.avx512 && cpu.avx512_vnni")
-nearmiss_simd_target(avx512        opt_in    "${x86}"  "${avx512}"                         "/arch:AVX512"   "cpu.avx512")
+nearmiss_simd_target(avx512_vnni   proven    "${x86}"  "${avx512};-mavx512vnni"            "/arch:AVX512"   "cpu.avx512 && cpu.avx512_vnni")
+nearmiss_simd_target(avx512        proven    "${x86}"  "${avx512}"                         "/arch:AVX512"   "cpu.avx512")
 nearmiss_simd_target(avx2          proven    "${x86}"  "-mavx2;-mfma;-mf16c"               "/arch:AVX2"     "cpu.avx2 && cpu.fma && cpu.f16c")
 nearmiss_simd_target(neon_dotprod  proven    "${arm}"  "${neon};-march=armv8.2-a+dotprod"  "/arch:armv8.2"  "cpu.dotprod")
 nearmiss_simd_target(neon          proven    "${arm}"  "${neon}"                           ""               "true")

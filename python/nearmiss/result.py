@@ -41,6 +41,8 @@ def wrap(
         num_negatives=request.num_negatives,
         pairs=pairs,
         all_scored=request.plan.law != "uniform",
+        strata=result.get("strata"),
+        quotas=request.strategy.quotas(),
     )
     negatives = Negatives(
         indices=result["indices"],

@@ -189,3 +189,98 @@ TEST(ranges_of_values_must_fit_rows_and_queries) {
     limits.min_value = std::span(problem.min_value).first(kQueries - 1);
     CHECK_THROWS(nearmiss::InvalidArgument, mine());
 }
+
+TEST(bands_take_their_quota_of_each_range_of_ranks) {
+    const Problem problem;
+    const Corpus corpus(problem.rows.view(), Metric::cosine, problem.row_groups, {});
+    Limits limits = problem.limits();
+    limits.range_max = 40;
+    const std::vector<nearmiss::Band> bands{{10, 40, 3, false}, {0, 4, 2, true}, {4, 10, 2, false}};
+    const Choice choice{Law::bands,
+                        7,
+                        3,
+                        1,
+                        {},
+                        nearmiss::Precision::automatic,
+                        {bands, {}, nearmiss::Spill::none}};
+    const MineResult result =
+        nearmiss::mine(problem.queries.view(), corpus, limits, choice, {1, {}});
+    for (const std::size_t num_threads : {2U, 7U})
+        CHECK(same(
+            result,
+            nearmiss::mine(problem.queries.view(), corpus, limits, choice, {num_threads, {}})));
+    for (std::size_t q = 0; q < kQueries; ++q) {
+        const std::vector<std::int64_t> ranked = problem.ranking(q);
+        std::vector<std::size_t> taken(bands.size(), 0);
+        for (std::size_t i = 0; i < static_cast<std::size_t>(result.counts[q]); ++i) {
+            const auto found = std::ranges::find(ranked, result.indices[q * 7 + i]);
+            CHECK(found != ranked.end());
+            const auto rank = static_cast<double>(found - ranked.begin());
+            const auto stratum = static_cast<std::size_t>(result.strata[q * 7 + i]);
+            CHECK(bands[stratum].low <= rank && rank < bands[stratum].high);
+            CHECK(!bands[stratum].nearest ||
+                  rank < bands[stratum].low + static_cast<double>(bands[stratum].quota));
+            ++taken[stratum];
+        }
+        for (std::size_t b = 0; b < bands.size(); ++b) {
+            const auto last = std::min(bands[b].high, static_cast<double>(ranked.size()));
+            const double room = std::max(0.0, last - bands[b].low);
+            CHECK(taken[b] == std::min(bands[b].quota, static_cast<std::size_t>(room)));
+        }
+    }
+}
+
+TEST(bands_that_overlap_or_ask_for_nothing_are_refused) {
+    const Problem problem;
+    const Corpus corpus(problem.rows.view(), Metric::cosine, {}, {});
+    Limits limits;
+    limits.range_max = 40;
+    const std::vector<std::vector<nearmiss::Band>> wrong{
+        {}, {{0, 5, 1}, {4, 9, 1}}, {{5, 5, 1}}, {{0, 5, 0}}};
+    for (const auto& bands : wrong) {
+        const Choice choice{
+            Law::bands, 2, 0, 0, {}, nearmiss::Precision::automatic, {bands, {}, {}}};
+        CHECK_THROWS(nearmiss::InvalidArgument,
+                     nearmiss::mine(problem.queries.view(), corpus, limits, choice, {}));
+    }
+}
+
+TEST(pools_are_the_rank_windows) {
+    const Problem problem;
+    const Corpus corpus(problem.rows.view(), Metric::cosine, problem.row_groups, {});
+    Limits limits = problem.limits();
+    limits.range_min = 2;
+    limits.range_max = 12;
+    std::size_t next = 0;
+    const auto check = [&](nearmiss::PoolBlock&& block) {
+        CHECK(block.first_query == next && block.width == 10);
+        next += block.num_queries;
+        for (std::size_t i = 0; i < block.num_queries; ++i) {
+            std::vector<std::int64_t> wanted = problem.ranking(block.first_query + i);
+            wanted.resize(std::min<std::size_t>(wanted.size(), 12));
+            wanted.erase(wanted.begin(),
+                         wanted.begin() + std::min<std::ptrdiff_t>(2, std::ssize(wanted)));
+            const std::size_t count = wanted.size();
+            wanted.resize(10, -1);
+            CHECK(std::ranges::equal(wanted, std::span(block.rows).subspan(i * 10, 10)));
+            for (std::size_t place = 0; place < 10; ++place)
+                CHECK(block.admissible[i * 10 + place] == (place < count ? 1 : 0));
+        }
+    };
+    const MineResult result = nearmiss::mine_pools(
+        problem.queries.view(), corpus, limits, nearmiss::Precision::automatic, {2, {}}, check);
+    CHECK(next == kQueries);
+    CHECK(result.indices.empty());
+}
+
+TEST(what_a_pool_sink_throws_ends_the_call) {
+    const Problem problem;
+    const Corpus corpus(problem.rows.view(), Metric::cosine, {}, {});
+    Limits limits;
+    limits.range_max = 5;
+    const auto fail = [](nearmiss::PoolBlock&&) { throw nearmiss::InvalidArgument("enough"); };
+    CHECK_THROWS(
+        nearmiss::InvalidArgument,
+        nearmiss::mine_pools(
+            problem.queries.view(), corpus, limits, nearmiss::Precision::automatic, {2, {}}, fail));
+}

@@ -8,7 +8,7 @@ the table); `Statistics` adds what the table's arrays say, when somebody asks.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -47,6 +47,10 @@ class Tally:
         never costs a negative and has no count.
     shortage : dict
         Number of missing negatives -> number of queries that miss so many; short ones only.
+    strata : list of dict, optional
+        For strategies with quotas, of each part they divide the window into: its ``name``, how many
+        negatives were ``requested`` and ``returned``, and how many queries it was too ``short``
+        for.
     """
 
     queries: int
@@ -56,6 +60,7 @@ class Tally:
     pairs: int
     skipped: dict[str, int | None]
     shortage: dict[int, int]
+    strata: list[dict[str, Any]] = field(default_factory=list)
 
     @classmethod
     def of(
@@ -68,11 +73,13 @@ class Tally:
         num_negatives: int,
         pairs: int,
         all_scored: bool = True,
+        strata: Int64 | None = None,
+        quotas: Mapping[str, int] | None = None,
     ) -> Tally:
         """Count the result of a search; ``skipped`` is (n, 7), the core's causes.
 
         ``all_scored`` says whether the core scored every row, and so counted those above the
-        ceiling.
+        ceiling. ``strata`` numbers the ``quotas``.
         """
         missing, queries = np.unique(num_negatives - counts, return_counts=True)
         by_cause = dict(zip(_CAUSES, skipped[:, :-1].sum(axis=0).tolist(), strict=True))
@@ -89,6 +96,7 @@ class Tally:
             pairs=pairs,
             skipped=by_cause | by_ceiling,
             shortage={int(n): int(q) for n, q in zip(missing, queries, strict=True) if n > 0},
+            strata=_count_strata(strata, quotas or {}),
         )
 
     @property
@@ -105,6 +113,23 @@ class Tally:
         """Return what `to_json` was called on."""
         shortage = {int(missing): queries for missing, queries in data["shortage"].items()}
         return cls(**{**data, "shortage": shortage})
+
+
+def _count_strata(strata: Int64 | None, quotas: Mapping[str, int]) -> list[dict[str, Any]]:
+    if strata is None:
+        return []
+    counted = []
+    for number, (name, quota) in enumerate(quotas.items()):
+        taken = (strata == number).sum(axis=1)
+        counted.append(
+            {
+                "name": name,
+                "requested": quota * len(strata),
+                "returned": int(taken.sum()),
+                "short": int((taken < quota).sum()),
+            }
+        )
+    return counted
 
 
 def _split_ceiling(above: Int64, positive_scores: Float32, limits: Limits) -> dict[str, int]:
@@ -148,6 +173,7 @@ class Statistics(Mapping[str, Any]):
         self._data: dict[str, Any] = {
             **tally.to_json(),
             "short_queries": tally.short_queries,
+            "strata": tally.strata,
             "scores": _describe_scores(scores, positive_scores),
         }
 
@@ -206,6 +232,11 @@ class Statistics(Mapping[str, Any]):
             f"Found {self['returned']:,} of {self['requested']:,} negatives "
             f"for {_queries(self['queries'])}"
         ]
+        for stratum in self["strata"]:
+            short = f", short for {_queries(stratum['short'])}" if stratum["short"] else ""
+            lines.append(
+                f"  {stratum['name']}: {stratum['returned']:,} of {stratum['requested']:,}{short}"
+            )
         if not self["short_queries"]:
             return lines
         share = _percent(self["short_queries"], self["queries"])

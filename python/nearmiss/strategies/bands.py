@@ -136,6 +136,10 @@ class Bands(Strategy):
             )
         return total
 
+    def quotas(self) -> dict[str, int]:
+        """Return the bands and their quotas."""
+        return {str(band): band.n for band in self.bands}
+
     def plan(self, limits: Limits, num_negatives: int) -> Plan:
         """Return the window that holds all bands, each of them large enough for its quota."""
         if self.by == "rank":

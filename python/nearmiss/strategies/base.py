@@ -105,6 +105,13 @@ class Strategy(ABC):
         """Return how many negatives a query gets where the caller asks for ``num_negatives``."""
         return 3 if num_negatives is None else num_negatives
 
+    def quotas(self) -> dict[str, int]:
+        """Return the parts that `Negatives.strata` numbers and how many of each query they give.
+
+        Empty for strategies without quotas.
+        """
+        return {}
+
     @abstractmethod
     def plan(self, limits: Limits, num_negatives: int) -> Plan:
         """Return the law and window for a search of the corpus under these (merged) limits.
