@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <pybind11/stl.h>
 
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "arrays.hpp"
 #include "bindings.hpp"
@@ -35,9 +37,34 @@ py::tuple bound_pack_batches(const Array<std::int64_t>& order,
                           array(std::move(packed.unplaced)));
 }
 
+Array<std::int64_t> bound_balanced_two_means(const py::array& vectors,
+                                             const std::string& element_type,
+                                             std::size_t depth,
+                                             std::uint64_t seed,
+                                             std::size_t num_threads,
+                                             py::object progress) {
+    const MatrixView view = matrix_view(vectors, element_type);
+    const Execution execution = make_execution(num_threads, std::move(progress));
+    std::vector<std::int64_t> leaves;
+    {
+        const py::gil_scoped_release release;
+        leaves = balanced_two_means(view, depth, seed, execution);
+    }
+    const auto size = static_cast<py::ssize_t>(leaves.size());
+    return to_numpy(std::move(leaves), {size});
+}
+
 }  // namespace
 
 void bind_batches(py::module_& module) {
+    module.def("balanced_two_means",
+               &bound_balanced_two_means,
+               py::arg("vectors"),
+               py::arg("element_type"),
+               py::arg("depth"),
+               py::arg("seed"),
+               py::arg("num_threads") = 0,
+               py::arg("progress") = py::none());
     module.def("pack_batches",
                &bound_pack_batches,
                py::arg("order").noconvert(),

@@ -178,6 +178,14 @@ def pair_scores(
     *,
     num_threads: int = 0,
 ) -> _Float32: ...
+def balanced_two_means(
+    vectors: _Matrix,
+    element_type: str,
+    depth: int,
+    seed: int,
+    num_threads: int = 0,
+    progress: _Progress | None = None,
+) -> _Int64: ...  # the leaf of each row
 def pack_batches(
     order: _Int64,  # every row once
     brings: _Csr | None,  # keys of each row, ascending

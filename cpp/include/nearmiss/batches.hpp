@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rows packed into batches, no two of which may conflict.
+// What batches are built with: packing without conflicts, and trees whose leaves are near rows.
 //
-// Nothing here is random: the caller brings the order. Everything is checked before any work;
-// InvalidArgument names the argument.
+// Everything is checked before any work; InvalidArgument names the argument. Functions may be
+// called from several threads at once.
 #pragma once
 
 #include <cstddef>
@@ -14,6 +14,8 @@
 #include "nearmiss/views.hpp"
 
 namespace nearmiss {
+
+// ---- packing; nothing of it is random, the caller brings the order ------------------------------
 
 // Row i brings some keys into its batch and refuses some keys that others bring. Two rows conflict
 // if one of them brings what the other refuses; a row never conflicts with itself. A key that a row
@@ -51,5 +53,21 @@ struct PackedBatches {
                                          std::size_t batch_size,
                                          std::size_t num_batches,
                                          const Execution& execution);
+
+// ---- trees -------------------------------------------------------------------------------------
+
+// The leaf of each row, in the order of the tree, in a balanced binary tree of so many levels of
+// splits. A node is split by 2-means on directions (vectors of unit length): centres are two
+// different rows, drawn by (seed, node); the half of the rows nearest to either centre goes to it,
+// halves differing by one row at most; centres become the directions of the halves' sums; until the
+// mean similarity of rows to their centre grows by less than 1e-4. (Dahiya et al., "NGAME", WSDM
+// 2023, as in the authors' code.)
+//
+// `vectors`: finite, none zero; at least 2^depth of them. The result depends on nothing else: sums
+// are those of promise 1 or in ascending order of rows.
+[[nodiscard]] std::vector<std::int64_t> balanced_two_means(MatrixView vectors,
+                                                           std::size_t depth,
+                                                           std::uint64_t seed,
+                                                           const Execution& execution);
 
 }  // namespace nearmiss

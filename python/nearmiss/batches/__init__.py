@@ -11,6 +11,7 @@ from nearmiss.batches.geography import great_circle_km, nearest_places
 from nearmiss.batches.neighbors import Sample4Geo
 from nearmiss.batches.no_conflict import NoConflict
 from nearmiss.batches.shuffled import Shuffled
+from nearmiss.batches.trees import balanced_two_means
 from nearmiss.batches.tuples import RTD, SaHa
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Sample4Geo",
     "Shuffled",
     "TasBalanced",
+    "balanced_two_means",
     "great_circle_km",
     "nearest_places",
 ]

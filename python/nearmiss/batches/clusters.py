@@ -214,8 +214,8 @@ class NGAME(BatchPlan):
     Parameters
     ----------
     leaves : array-like of int of shape (n,)
-        The leaf of each row, in the order of the tree: its bits say left or right from the root
-        down, so ``leaf >> 1`` is the parent. As many as the next power of two above the largest.
+        The leaf of each row, as `balanced_two_means` gives them: in the order of the tree, so that
+        ``leaf >> 1`` is the parent.
     batch_size : int
         The authors use 1600.
     curriculum : sequence of (epoch, cluster size), optional

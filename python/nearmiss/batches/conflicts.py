@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain, count
 from typing import Any
 
 import numpy as np
@@ -152,11 +153,13 @@ def _codes_of(columns: list[tuple[str, Any]], num_rows: int) -> Int64:
         for place, column in enumerate(labels):
             codes[:, place] = column
         return codes
-    known: dict[Any, int] = {None: -1}
     for place, column in enumerate(labels):
         if column.dtype == np.int64 and len(column):
             raise TypeError(f"{columns[place][0]} holds integers, another one strings")
-        codes[:, place] = [known.setdefault(label, len(known)) for label in column.tolist()]
+    texts = list(chain.from_iterable(column.tolist() for column in labels))
+    numbers = dict(zip(dict.fromkeys(texts), count()))
+    numbers[None] = -1
+    codes[:] = np.fromiter(map(numbers.__getitem__, texts), np.int64).reshape(codes.T.shape).T
     return codes
 
 
