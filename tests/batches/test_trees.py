@@ -88,15 +88,6 @@ def test_equal_rows_are_split_by_row():
     assert balanced_two_means(np.ones((5, 3)), 2).tolist() == [0, 0, 1, 1, 1]
 
 
-def test_clusters_are_found():
-    """Eight tight clusters of sixteen are the eight leaves."""
-    rng = np.random.default_rng(2)
-    labels = rng.permutation(np.repeat(np.arange(8), 16))
-    vectors = np.eye(8)[labels] + rng.normal(0, 0.02, (128, 8))
-    leaves = balanced_two_means(vectors, 8, seed=1)
-    assert all(len(set(labels[leaves == leaf])) == 1 for leaf in range(8))
-
-
 @pytest.mark.parametrize("target", nm.simd_targets())
 def test_targets_and_threads_agree(simd_target, target, num_threads):
     vectors = np.random.default_rng(3).normal(size=(2500, 33)).astype(np.float32)

@@ -87,9 +87,7 @@ class Split {
             if (!(now - similarity >= kTolerance)) break;
             similarity = now;
         }
-        std::stable_partition(rows_.begin(), rows_.end(), [&, i = std::size_t{0}](auto) mutable {
-            return !upper_[i++];
-        });
+        put_lower_first();
     }
 
   private:
@@ -140,6 +138,18 @@ class Split {
         std::nth_element(places.begin(), middle, places.end(), before);
         std::fill(upper_.begin(), upper_.end(), true);
         for (auto place = places.begin(); place != middle; ++place) upper_[*place] = false;
+    }
+
+    void put_lower_first() {
+        std::vector<std::uint32_t> upper;
+        auto out = rows_.begin();
+        for (std::size_t i = 0; i < rows_.size(); ++i) {
+            if (upper_[i])
+                upper.push_back(rows_[i]);
+            else
+                *out++ = rows_[i];
+        }
+        std::ranges::copy(upper, out);
     }
 
     // Sums the directions of each half; returns the mean similarity of rows to their own centre,

@@ -157,10 +157,10 @@ def _codes_of(columns: list[tuple[str, Any]], num_rows: int) -> Int64:
         if column.dtype == np.int64 and len(column):
             raise TypeError(f"{columns[place][0]} holds integers, another one strings")
     texts = list(chain.from_iterable(column.tolist() for column in labels))
-    numbers = dict(zip(dict.fromkeys(texts), count()))
-    numbers[None] = -1
-    codes[:] = np.fromiter(map(numbers.__getitem__, texts), np.int64).reshape(codes.T.shape).T
-    return codes
+    known: dict[Any, int] = {None: -1}
+    # A text's code is the place where it was met first.
+    flat = np.fromiter(map(known.setdefault, texts, count()), np.int64, len(texts))
+    return np.ascontiguousarray(flat.reshape(len(columns), num_rows).T)
 
 
 def _as_row_labels(value: Any, name: str, num_rows: int) -> Labels:
