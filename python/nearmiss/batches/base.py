@@ -2,7 +2,8 @@
 """What a batch plan is, and what it returns: batches of row numbers.
 
 A plan is a frozen description. What it says of an epoch is a function of its fields and the epoch
-alone: draws are those of `nearmiss.sampling` (rng_scheme 1), by (seed, epoch, row or batch).
+alone: draws are those of the core (rng_scheme 1), by (seed, epoch, row or batch). Arrays it was
+given are kept where they have the right form, not copied: do not change them.
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ class Batches:
     indices : (t,) int64
         The rows of all batches, one batch after the other.
     unplaced : (u,) int64
-        Rows that are in no batch, ascending. Empty where coverage is ``"repeats"``: such plans
-        promise no row a place.
+        Rows that should be in a batch and are in none, ascending. Empty for plans that draw
+        batches at random with repeats (`TasBalanced`, `CFCD`), which promise no row a place.
 
     Examples
     --------
