@@ -11,13 +11,40 @@ import pytest
 from compare import assert_same_bits, assert_same_table
 from nearmiss.strategies import Strategy, available, parse
 
-NAMES = sorted(available())
+#: Inputs that a search of a corpus does not bring; strategies that need them have tests of their
+#: own.
+ELSEWHERE = {"sources"}
+NAMES = [name for name, cls in sorted(available().items()) if not ELSEWHERE & set(cls.inputs)]
 #: Limits that a strategy needs before it can pick.
 NEEDS = {"random": {"range_max": 30}}
 #: Strategies by which a query may get less than there is: their rule leaves rows out.
-SELECTIVE = {"bands"}
-#: Strategies that work under some metrics only.
-METRICS: dict[str, tuple[str, ...]] = {}
+SELECTIVE = {
+    "atss",
+    "bands",
+    "car",
+    "coder-pp",
+    "epsilon",
+    "eta",
+    "kalm-v2",
+    "min-p",
+    "pads",
+    "power",
+    "saha",
+    "sample4geo",
+    "scincl",
+    "scincl-range",
+    "spn4cir",
+    "top-p",
+    "topk-abs",
+    "topk-margin-pos",
+    "topk-perc-pos",
+    "topk-shifted",
+    "triangle",
+    "tripclick",
+    "unpg",
+}
+#: Strategies that compare the queries of a call with each other, so that a part is another task.
+COLLECTIVE = {"saha"}
 
 RNG = np.random.default_rng(0)
 N, M, D = 23, 211, 19
@@ -43,15 +70,29 @@ def asked(name):
         return example(name).count(None)
 
 
+def reference(name, scores):
+    """The positive's score that margins refer to: the lowest, unless a strategy has another."""
+    return getattr(np, example(name).limits().margin_reference)(scores)
+
+
 def metrics(name, wanted=("ip", "cosine", "l2")):
-    return [metric for metric in wanted if metric in METRICS.get(name, wanted)]
+    return [metric for metric in wanted if metric in (available()[name].metrics or wanted)]
 
 
 def mine(name, queries=QUERIES, corpus=ROWS, positives=None, **more):
     strategy = more.pop("strategy", available()[name].example)
     keywords = {"seed": 1, **NEEDS.get(name, {}), **more}
+    if "positive_rows" in example(name).needs() and positives is None:
+        positives = np.arange(len(queries)) % len(corpus)
     if "positives" in example(name).needs() and positives is None:
         keywords.setdefault("positive_scores", np.linspace(-0.2, 0.6, len(queries)))
+    if "query_groups" in example(name).needs() and "query_groups" not in more:
+        keywords |= {
+            "query_groups": np.arange(len(queries)) % 5,
+            "corpus_groups": np.arange(len(corpus)) % 5,
+        }
+    if "corpus_values" in example(name).needs() and "corpus_values" not in more:
+        keywords |= {"corpus_values": np.zeros(len(corpus)), "max_value": 1}
     keywords.setdefault("num_negatives", asked(name))
     return nm.mine(queries, corpus, positives, strategy=strategy, **keywords)
 
@@ -136,8 +177,8 @@ def test_rows_are_admissible_distinct_and_in_order(name, num_threads):
         order = np.lexsort((rows, -EVERY_SCORE[i, rows]))
         assert (order == np.arange(len(rows))).all()
         if POSITIVES[i]:
-            reference = float(EVERY_SCORE[i, POSITIVES[i]].min())
-            assert (EVERY_SCORE[i, rows] <= reference - 0.02 * abs(reference)).all()
+            best = float(reference(name, EVERY_SCORE[i, POSITIVES[i]]))
+            assert (EVERY_SCORE[i, rows] <= best - 0.02 * abs(best)).all()
 
 
 @every_strategy
@@ -146,7 +187,8 @@ def test_scores_are_those_of_the_definition(name):
     for i in range(N):
         rows = found.indices[i, : found.counts[i]]
         assert_same_bits(found.scores[i, : found.counts[i]], EVERY_SCORE[i, rows])
-        expected = EVERY_SCORE[i, POSITIVES[i]].min() if POSITIVES[i] else np.float32(np.nan)
+        known = EVERY_SCORE[i, POSITIVES[i]]
+        expected = reference(name, known) if len(known) else np.float32(np.nan)
         assert_same_bits(found.positive_scores[i], expected)
 
 
@@ -157,7 +199,8 @@ def test_nothing_depends_on_threads_targets_batches_or_order(name, simd_target):
         simd_target(target)
         for threads in (1, 2, 7):
             assert_same_table(limited(name, num_threads=threads), whole)
-    for part in (slice(0, 1), slice(1, 9), slice(9, N), slice(None, None, -1)):
+    parts = () if name in COLLECTIVE else (slice(0, 1), slice(1, 9), slice(9, N))
+    for part in (*parts, slice(None, None, -1)):
         some = limited(name, part)
         assert_same_bits(some.indices, whole.indices[part])
         assert_same_bits(some.scores, whole.scores[part])
@@ -216,10 +259,21 @@ def test_the_smallest_shapes(name, n, m, d):
 
 @every_strategy
 def test_everything_ruled_out(name):
-    found = mine(name, QUERIES[:2], ROWS[:5], positives=[[0, 1, 2, 3, 4], []], max_score=-2)
+    ask = {"positives": [[0, 1, 2, 3, 4], []], "exclude": [[], [0, 1, 2, 3, 4]]}
+    found = mine(name, QUERIES[:2], ROWS[:5], **ask)
     assert (found.indices == -1).all()
     assert np.isnan(found.scores).all()
     assert found.counts.tolist() == [0, 0]
+
+
+def test_metrics_that_a_strategy_cannot_work_with_are_refused():
+    refused = {
+        (name, metric) for name in NAMES for metric in {"ip", "cosine", "l2"} - set(metrics(name))
+    }
+    assert ("distance-weighted", "ip") in refused
+    for name, metric in refused:
+        with pytest.raises(ValueError, match=f"metric: strategy '{name}' .*not '{metric}'"):
+            mine(name, metric=metric)
 
 
 @every_strategy

@@ -1,146 +1,46 @@
 # SPDX-License-Identifier: Apache-2.0
 """Designs of fixed size: the probability of every set, by enumeration, and their bits.
 
-The laws are worked out here a second time, from their definitions and in fractions: every set of
-up to six items. Samples of ten fixed seeds must follow them, each tested at a tenth of the level
-(Bonferroni), and each test must refuse samples of another design or of a slightly biased one.
+The laws are worked out a second time in `laws.py`, from their definitions and in fractions: every
+set of up to six items. Samples of ten fixed seeds must follow them, and each test must refuse
+samples of another design or of a slightly biased one.
 """
 
 import math
 from fractions import Fraction
-from functools import lru_cache
-from itertools import combinations, count, permutations
+from itertools import count
 
 import nearmiss as nm
 import numpy as np
 import pytest
-from compare import assert_law, assert_same_bits, rejects
+from compare import assert_same_bits, rejects
 from hypothesis import given
 from hypothesis import strategies as st
+from laws import (
+    DRAWS,
+    SEEDS,
+    as_set,
+    assert_set_law,
+    by_neighbours,
+    conditional_poisson_law,
+    count_sets,
+    fight,
+    in_order,
+    in_random_order,
+    marginals,
+)
 from nearmiss import _core
 from nearmiss.designs import (
     conditional_poisson,
     conditional_poisson_inclusion,
     conditional_poisson_weights,
     inclusion_probabilities,
+    leverage_scores,
     local_pivotal,
     pivotal,
 )
 
-SEEDS = range(10)
-LEVEL = 1e-3 / len(SEEDS)
-DRAWS = 20_000
-
-
-# --- sets and their laws --------------------------------------------------------------------------
-
-
-def count_sets(indices, num_items):
-    """Return how often each set was drawn; a set is a number whose bit j says that j is in it."""
-    drawn = np.where(indices >= 0, 1 << np.maximum(indices, 0), 0)
-    assert (np.diff(indices, axis=1)[indices[:, 1:] >= 0] > 0).all(), "columns are not ascending"
-    return np.bincount(drawn.sum(axis=1), minlength=1 << num_items)
-
-
-def assert_set_law(counts, law):
-    """Demand that counts of sets follow ``law``, probabilities by set; the others never occur."""
-    assert math.isclose(sum(law.values()), 1, abs_tol=1e-12)
-    sets = sorted(key for key, chance in law.items() if chance > 0)
-    assert counts.sum() == counts[sets].sum(), "a set was drawn that has no chance"
-    if len(sets) > 1:
-        assert_law(counts[sets], [float(law[key]) * counts.sum() for key in sets], LEVEL)
-
-
-def as_set(columns):
-    return sum(1 << column for column in columns)
-
-
-def marginals(law, num_items):
-    return [sum(p for key, p in law.items() if key >> j & 1) for j in range(num_items)]
-
-
-def conditional_poisson_law(weights, n):
-    masses = {
-        as_set(columns): math.prod([Fraction(weights[j]) for j in columns], start=Fraction(1))
-        for columns in combinations(range(len(weights)), n)
-    }
-    total = sum(masses.values())
-    return {key: mass / total for key, mass in masses.items()}
-
-
-def fight(a, b):
-    """Return the outcomes of a fight as (chance, a's probability after, b's)."""
-    total = a + b
-    if total < 1:
-        return [(a / total, total, Fraction(0)), (b / total, Fraction(0), total)]
-    return [
-        ((1 - b) / (2 - total), Fraction(1), total - 1),
-        ((1 - a) / (2 - total), total - 1, Fraction(1)),
-    ]
-
-
-def pivotal_law(inclusion, pairs_of):
-    """Return the law of a pivotal design.
-
-    ``pairs_of(undecided)`` gives who may fight next: (chance, i, j) for each pair.
-    """
-
-    @lru_cache(None)
-    def law(state):
-        undecided = tuple(j for j, p in enumerate(state) if 0 < p < 1)
-        if not undecided:
-            return {as_set(j for j, p in enumerate(state) if p == 1): Fraction(1)}
-        sets = {}
-        if len(undecided) == 1:
-            (last,) = undecided
-            branches = [(state[last], {last: Fraction(1)}), (1 - state[last], {last: Fraction(0)})]
-        else:
-            branches = [
-                (pair_chance * chance, {i: p, j: q})
-                for pair_chance, i, j in pairs_of(undecided)
-                for chance, p, q in fight(state[i], state[j])
-            ]
-        for chance, change in branches:
-            after = tuple(change.get(j, p) for j, p in enumerate(state))
-            for key, p in law(after).items():
-                sets[key] = sets.get(key, 0) + chance * p
-        return sets
-
-    return law(tuple(Fraction(p) for p in inclusion))
-
-
-def in_order(inclusion, order=None):
-    """Return the law of the pivotal method in an order of the items."""
-    place = {j: i for i, j in enumerate(order or range(len(inclusion)))}
-
-    def first_two(undecided):
-        i, j = sorted(undecided, key=place.get)[:2]
-        return [(Fraction(1), i, j)]
-
-    return pivotal_law(inclusion, first_two)
-
-
-def in_random_order(inclusion):
-    sets = {}
-    orders = list(permutations(range(len(inclusion))))
-    for order in orders:
-        for key, p in in_order(inclusion, order).items():
-            sets[key] = sets.get(key, 0) + p / len(orders)
-    return sets
-
-
-def by_neighbours(inclusion, points):
-    """Return the law of LPM2 for points on a line."""
-
-    def with_nearest(undecided):
-        pairs = []
-        for i in undecided:
-            others = [j for j in undecided if j != i]
-            j = min(others, key=lambda j: (abs(points[i] - points[j]), j))
-            pairs.append((Fraction(1, len(undecided)), i, j))
-        return pairs
-
-    return pivotal_law(inclusion, with_nearest)
+# --- the laws themselves --------------------------------------------------------------------------
 
 
 def repeated(row, draws=DRAWS):
@@ -786,3 +686,75 @@ def test_bad_values_are_named(call, message):
 def test_wrong_types_are_refused(call):
     with pytest.raises(TypeError):
         call()
+
+
+# --- leverage scores ------------------------------------------------------------------------------
+
+
+def leverage_by_pseudoinverse(rows):
+    a = np.asarray(rows, np.float64)
+    return np.diag(a @ np.linalg.pinv(a.T @ a, rcond=1e-12, hermitian=True) @ a.T)
+
+
+def test_worked_leverage():
+    """Copies share their leverage, a row alone in its direction has 1, a row of zeros none."""
+    rows = [[3, 4, 0], [6, 8, 0], [0, 0, 5], [0, 0, 0], [6, 8, 0]]
+    found = leverage_scores(rows)
+    np.testing.assert_allclose(found, [[25 / 225, 100 / 225, 1, 0, 100 / 225]], rtol=1e-14)
+    np.testing.assert_allclose(leverage_scores([[1.0], [2], [-2]]), [[1 / 9, 4 / 9, 4 / 9]])
+
+
+@given(st.integers(0, 12), st.integers(1, 9), st.integers(1, 9), st.integers(0, 99))
+def test_leverage_equals_its_definition(p, d, rank, seed):
+    """Of any rank, with columns of very different length."""
+    rng = np.random.default_rng(seed)
+    rank = min(rank, d)
+    vectors = (
+        rng.integers(-3, 4, (20, rank))
+        @ rng.integers(-3, 4, (rank, d))
+        * 2.0 ** rng.integers(-2, 3, d)
+    )
+    candidates = rng.integers(-1, 20, (3, p))
+    found = leverage_scores(vectors, candidates=candidates)
+    for row, scores in zip(candidates, found, strict=True):
+        kept = row[row >= 0]
+        expected = leverage_by_pseudoinverse(vectors[kept]) if len(kept) else []
+        np.testing.assert_allclose(scores[row >= 0], expected, atol=1e-8)
+        assert (scores[row < 0] == 0).all()
+        total = np.linalg.matrix_rank(vectors[kept], tol=1e-6) if len(kept) else 0
+        assert math.isclose(scores.sum(), total, abs_tol=1e-12)
+    assert ((found >= 0) & (found <= 1)).all()
+
+
+def test_independent_rows_no_more_than_dimensions_have_leverage_one():
+    rng = np.random.default_rng(0)
+    for scale in (1e-30, 1, 1e30):
+        found = leverage_scores(rng.normal(size=(40, 64)) * scale)
+        np.testing.assert_allclose(found, np.ones((1, 40)), atol=1e-13)
+
+
+def test_leverage_does_not_depend_on_threads_batches_targets_or_types(simd_target):
+    rng = np.random.default_rng(1)
+    vectors = rng.integers(-9, 9, (300, 21)).astype(np.float32)
+    candidates = rng.integers(-1, 300, (50, 33))
+    base = leverage_scores(vectors, candidates=candidates, num_threads=1)
+    for target in nm.simd_targets():
+        simd_target(target)
+        for threads in (1, 2, 7):
+            found = leverage_scores(vectors, candidates=candidates, num_threads=threads)
+            assert_same_bits(found, base)
+    for part in (slice(0, 1), slice(7, 30), slice(None, None, -1)):
+        assert_same_bits(leverage_scores(vectors, candidates=candidates[part]), base[part])
+    for dtype in (np.float16, np.float64, np.int8):
+        assert_same_bits(leverage_scores(vectors.astype(dtype), candidates=candidates), base)
+    assert_same_bits(leverage_scores(vectors[::-1].copy()[::-1], candidates=candidates), base)
+    assert leverage_scores(np.zeros((0, 3))).shape == (1, 0)
+
+
+def test_leverage_of_what_cannot_be_used_is_refused():
+    with pytest.raises(ValueError, match="candidates: row 1, column 0 is 2; expected a row of"):
+        leverage_scores([[1.0], [2]], candidates=[[0, 1], [2, 0]])
+    with pytest.raises(ValueError, match="vectors: .*row 1"):
+        leverage_scores([[1.0], [math.nan]])
+    with pytest.raises(ValueError, match="candidates: row 0, column 1 is -2"):
+        leverage_scores([[1.0], [2]], candidates=[[0, -2]])

@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Random draws by weight: logarithms, laws, and every draw against its definition.
 
-A law is tested on ordered outcomes, all of which are enumerated: a multinomial, whose chi-square is
-exact up to the size of the counts. Ten fixed seeds, and Bonferroni's correction for ten tests.
+A law is tested on ordered outcomes, all of which are enumerated (`laws.py`).
 """
 
 import math
 import pickle
 import re
 from decimal import Decimal, localcontext
-from itertools import permutations, product
+from itertools import product
 
 import nearmiss as nm
 import numpy as np
@@ -17,11 +16,10 @@ import pytest
 from compare import assert_law, assert_same_bits, rejects
 from hypothesis import given
 from hypothesis import strategies as st
+from laws import SEEDS, assert_follows, successive
 from nearmiss import _core
 
 TARGETS = _core.simd_targets()
-SEEDS = range(10)
-ALPHA = 1e-3 / len(SEEDS)
 STREAM_POOL, STREAM_COMPLEMENT, STREAM_ALIAS = 1, 4, 5
 WORD2VEC = [0.826822, 0.147032, 0.026146]
 
@@ -100,33 +98,6 @@ def test_every_target_has_the_same_bits(simd_target):
 
 
 # --- by weight, without replacement ---------------------------------------------------------------
-
-
-def successive(weights, drawn, replace=False):
-    """Every ordered outcome of drawing by weight among those left, and its probability."""
-    chances = {}
-    pools = (
-        product(range(len(weights)), repeat=drawn)
-        if replace
-        else permutations(range(len(weights)), drawn)
-    )
-    for outcome in pools:
-        left, chance = sum(weights), 1.0
-        for item in outcome:
-            chance *= weights[item] / left
-            left -= 0 if replace else weights[item]
-        if chance > 0:
-            chances[outcome] = chance
-    return chances
-
-
-def assert_follows(rows, chances):
-    """Demand that ordered outcomes follow their probabilities."""
-    places = {outcome: place for place, outcome in enumerate(chances)}
-    found = [places.get(tuple(row), -1) for row in rows.tolist()]
-    assert min(found) >= 0, "an outcome that has no probability"
-    counts = np.bincount(found, minlength=len(places))
-    assert_law(counts, np.array(list(chances.values())) * len(rows), ALPHA)
 
 
 def draw_rows(weights, drawn, seed, rows=20_000, **keywords):

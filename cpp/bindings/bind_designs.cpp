@@ -97,6 +97,20 @@ Array<std::int64_t> bound_local_pivotal(const Array<double>& inclusion,
                            }));
 }
 
+Array<double> bound_leverage_scores(const py::array& vectors,
+                                    const std::string& element_type,
+                                    const Array<std::int64_t>& candidates,
+                                    std::size_t num_threads) {
+    const MatrixView matrix = matrix_view(vectors, element_type);
+    const py::ssize_t rows = candidates.shape(0);
+    const py::ssize_t cols = candidates.shape(1);
+    auto scores = without_gil(num_threads, [&](const Execution& execution) {
+        return leverage_scores(
+            matrix, span_of(candidates), static_cast<std::size_t>(cols), execution);
+    });
+    return to_numpy(std::move(scores), {rows, cols});
+}
+
 }  // namespace
 
 void bind_designs(py::module_& module) {
@@ -139,6 +153,12 @@ void bind_designs(py::module_& module) {
                py::arg("query_ids").noconvert(),
                py::arg("seed"),
                py::arg("epoch"),
+               py::arg("num_threads") = 0);
+    module.def("leverage_scores",
+               &bound_leverage_scores,
+               py::arg("vectors"),
+               py::arg("element_type"),
+               py::arg("candidates").noconvert(),
                py::arg("num_threads") = 0);
 }
 

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // mine_candidates: the limits and laws of mine() over lists somebody else retrieved.
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <functional>
 #include <string>
-#include <unordered_set>
 
 #include "admission.hpp"
 #include "choose/choose.hpp"
 #include "choose/pool_blocks.hpp"
+#include "collect/sort.hpp"
 #include "filter.hpp"
 #include "float_environment.hpp"
 #include "nearmiss/error.hpp"
@@ -23,9 +24,32 @@ namespace {
 constexpr std::size_t kQueriesPerTask = 64;
 constexpr std::int64_t kRowLimit = 0xffff'fffe;
 
+// The rows met so far, at most `size` of them; open addressing, at most half full.
+class MetRows {
+  public:
+    explicit MetRows(std::size_t size) : slots_(std::bit_ceil(2 * size + 2), kFree) {}
+
+    // Whether the row is new.
+    bool add(std::uint32_t row) {
+        const std::size_t mask = slots_.size() - 1;
+        std::size_t slot = (row * 0x9E3779B97F4A7C15u >> 32) & mask;
+        while (slots_[slot] != kFree) {
+            if (slots_[slot] == row) return false;
+            slot = (slot + 1) & mask;
+        }
+        slots_[slot] = row;
+        return true;
+    }
+
+  private:
+    static constexpr std::uint32_t kFree = 0xffff'ffff;  // no row: kRowLimit is less
+    std::vector<std::uint32_t> slots_;
+};
+
 // The candidates of a query, best first, each row once.
 std::vector<Key> candidate_keys(const Candidates& candidates, std::size_t query) {
     std::vector<Key> keys;
+    keys.reserve(candidates.num_candidates);
     for (std::size_t i = query * candidates.num_candidates;
          i < (query + 1) * candidates.num_candidates;
          ++i) {
@@ -33,9 +57,13 @@ std::vector<Key> candidate_keys(const Candidates& candidates, std::size_t query)
         keys.push_back(
             make_key(candidates.scores[i] + 0.0f, static_cast<std::uint32_t>(candidates.rows[i])));
     }
-    std::sort(keys.begin(), keys.end(), std::greater<>());
-    std::unordered_set<std::uint32_t> seen;
-    std::erase_if(keys, [&](Key key) { return !seen.insert(row_of(key)).second; });
+    // Retrievers mostly list the best first.
+    if (!std::is_sorted(keys.begin(), keys.end(), std::greater<>())) {
+        std::vector<Key> scratch;
+        sort_best_first(keys, scratch);
+    }
+    MetRows met(keys.size());
+    std::erase_if(keys, [&](Key key) { return !met.add(row_of(key)); });
     return keys;
 }
 

@@ -268,6 +268,12 @@ def local_pivotal(
     epoch: int,
     num_threads: int = 0,
 ) -> _Int64: ...  # as pivotal
+def leverage_scores(
+    vectors: _Matrix,
+    element_type: str,
+    candidates: _Int64,  # (n, p) rows of vectors, -1 for none
+    num_threads: int = 0,
+) -> _Float64: ...  # (n, p)
 def truncate(
     values: _Float64,  # (n, p) log-weights, or weights
     weights: bool,

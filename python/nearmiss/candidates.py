@@ -331,10 +331,14 @@ class Candidates:
         given = as_score_matrix(scores, "scores")
         return _of_tables(candidate_scores(given, self.indices, True), self)
 
-    def _sources_of(self, indices: Int64) -> Int64:
-        """Return the sources of (n, k) candidates, each listed once in its row; 0 for -1."""
-        entries = np.hstack([self.indices, indices])
-        sources = np.hstack([self.sources, np.zeros_like(indices)])
+    def _sources_of(self, indices: Int64, queries: Int64 | None = None) -> Int64:
+        """Return the sources of (n, k) candidates, each listed once in its row; 0 for -1.
+
+        ``queries`` are the queries of the rows; without them, all of them in order.
+        """
+        of = slice(None) if queries is None else queries
+        entries = np.hstack([self.indices[of], indices])
+        sources = np.hstack([self.sources[of], np.zeros_like(indices)])
         # Sorted stably, a row that was chosen follows the candidate that it is, and -1 follows -1.
         order = np.argsort(entries, axis=1, kind="stable")
         ordered = np.take_along_axis(sources, order, axis=1)

@@ -112,7 +112,9 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
 
 def _add_choice(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("what to choose")
-    group.add_argument("--num-negatives", type=int, default=3, metavar="N", help="default: 3")
+    group.add_argument(
+        "--num-negatives", type=int, metavar="N", help="default: the strategy's own, else 3"
+    )
     known = ", ".join(sorted(strategies.available()))
     group.add_argument("--strategy", default="top", help=f"one of {known}; default: top")
     group.add_argument("--range-min", type=int, default=0, metavar="RANK", help="default: 0")

@@ -280,7 +280,7 @@ def local_pivotal(
     The local pivotal method (Grafström, Lundström & Schelin 2012, LPM2): an undecided item, chosen
     at random, fights the nearest undecided one, by Euclidean distance with ties to the lower
     column. Near items seldom are drawn together. With inclusion probabilities in proportion to
-    leverage scores it is the sampling of Shimizu et al. ("Improved active learning via dependent
+    `leverage_scores` it is the sampling of Shimizu et al. ("Improved active learning via dependent
     leverage score sampling", 2024), with neighbours in place of their tree. Time per row: p² · d.
 
     Parameters
@@ -313,6 +313,56 @@ def local_pivotal(
     keys = _keys(seed, epoch, query_ids, len(table))
     threads = resolve_num_threads(num_threads)
     return _core.local_pivotal(table, matrix.rows, matrix.element_type, places, *keys, threads)
+
+
+def leverage_scores(
+    vectors: npt.ArrayLike,
+    *,
+    candidates: npt.ArrayLike | None = None,
+    num_threads: int | None = None,
+) -> Float64:
+    """Return the leverage scores of vectors, or of the candidates of each row among themselves.
+
+    The leverage of row i of a matrix A is aᵢᵀ (AᵀA)⁺ aᵢ, the squared norm of that row of an
+    orthonormal basis of A's column space: how far the row alone decides a least squares fit. Scores
+    sum to the rank of A. Where there are no more vectors than dimensions, and none depends on the
+    others, each has leverage 1. Directions that are shorter than 1e-10 of the longest column count
+    as none. Time per row: p · d · min(p, d).
+
+    Parameters
+    ----------
+    vectors : array-like of shape (m, d)
+        Any form and type that `mine` takes as embeddings.
+    candidates : array-like of int of shape (rows, p), optional
+        Which of the vectors each column stands for, -1 for none: the ``indices`` of a search.
+        Default: one row of all vectors.
+    num_threads : int, optional
+        Threads of this call; results never depend on them.
+
+    Returns
+    -------
+    (rows, p) float64
+        From 0 to 1; 0 where there is no candidate.
+
+    Raises
+    ------
+    ValueError
+        For a candidate that is no row of the vectors, or vectors that are not finite; names the
+        row.
+
+    Examples
+    --------
+    >>> leverage_scores([[1.0, 0.0], [1.0, 0.0], [0.0, 2.0]]).round(6).tolist()
+    [[0.5, 0.5, 1.0]]
+    """
+    matrix = as_matrix(vectors, "vectors")
+    places = (
+        np.arange(len(matrix.rows), dtype=np.int64)[None]
+        if candidates is None
+        else as_row_matrix(candidates, "candidates")
+    )
+    threads = resolve_num_threads(num_threads)
+    return _core.leverage_scores(matrix.rows, matrix.element_type, places, threads)
 
 
 def _places(candidates: Any, shape: tuple[int, ...], num_vectors: int) -> Int64:

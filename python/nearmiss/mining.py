@@ -163,7 +163,8 @@ def mine(
         padded with -1, a list of lists, a tuple ``(indptr, indices)``, a scipy CSR matrix (n, m),
         or `Positives` (pairs, relevance judgements).
     num_negatives : int, optional
-        How many for each query. Default: the sum of a strategy's quotas if it has some, else 3.
+        How many for each query. Default: the strategy's own number, such as the sum of its
+        quotas, else 3.
     strategy : str or Strategy
         Which of the admissible rows to pick: ``"top"`` the nearest, ``"random"`` at random in
         the rank window or below ``max_score``, ``"uniform"`` at random in the whole corpus, or
@@ -250,6 +251,7 @@ def mine(
     threads = resolve_num_threads(num_threads)
     check_precision(precision)
     source = Source.of(corpus, metric)
+    request.require_metric(source.metric)
     rows = query_matrix(queries, source)
     queries_given = Queries.of(
         request.limits, len(rows.rows), source.num_rows, positives, positive_scores, query_ids
@@ -416,7 +418,8 @@ epoch, num_threads, progress
     if not higher_is_closer:
         queries_given = queries_given.negated()
     groups = Groups.of(request.limits, len(rows), corpus)
-    request.require_inputs({*queries_given.inputs(), *groups.inputs(), *values.inputs()})
+    given_inputs = {*queries_given.inputs(), *groups.inputs(), *values.inputs()}
+    request.require_inputs(given_inputs if listed is None else {*given_inputs, "sources"})
     with reporting(progress) as report:
         keywords: dict[str, Any] = {
             **request.limit_arguments(),

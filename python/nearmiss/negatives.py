@@ -4,24 +4,44 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from nearmiss import _core
-from nearmiss.arrays import Float32, Float64, Int64, as_integers, check_integer, check_seed
+from nearmiss.arrays import (
+    Float32,
+    Float64,
+    Int64,
+    as_integers,
+    as_score_matrix,
+    check_integer,
+    check_seed,
+)
 from nearmiss.formats.table import read_arrays, write_arrays
 from nearmiss.ids import Labels, ReferencedIds
 from nearmiss.positives import Lists
 from nearmiss.report.statistics import Statistics, Tally
+from nearmiss.rounding import to_float64
+from nearmiss.strategies.base import parse
+from nearmiss.strategies.reserve import ReserveStrategy
 
 _FORMAT_VERSION = 1
 _ARRAYS = ("indices", "scores", "counts", "positive_scores", "query_indices", "query_ids")
 #: The optional arrays with one entry per negative, and what they hold where there is none.
-OPTIONAL_COLUMNS = {"sources": 0, "log_probs": np.nan, "weights": np.nan, "strata": -1}
+OPTIONAL_COLUMNS = {
+    "sources": 0,
+    "log_probs": np.nan,
+    "weights": np.nan,
+    "strata": -1,
+    "places": -1,
+}
+#: The optional arrays with a row for each query and a width of their own.
+OPTIONAL_ROWS = ("reserve_indices", "reserve_scores")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -50,12 +70,20 @@ class Negatives:
         For negatives among `Candidates`: which sources listed each one, bit i standing for
         ``params["sources"][i]``; 0 where there is none.
     log_probs : (n, k) float64 or None
-        For strategies that tell it: the log-probability of each draw, padded with nan.
+        For strategies that tell it: the log-probability of each draw given those before it, or,
+        for designs of fixed size, that a set holds it (log inclusion probability); padded with nan.
     weights : (n, k) float64 or None
         For strategies that give them: the weight of each negative in the loss, padded with nan.
     strata : (n, k) int64 or None
         For strategies that divide the corpus: the band or bin each negative is from, counted
         from 0; -1 where there is none.
+    places : (n, k) int64 or None
+        For strategies that keep a reserve: where in it each negative was. Those that are in use
+        from the start have the places before it, from -k to -1; a negative is replaced by what is
+        k places farther. -1 also where there is none.
+    reserve_indices, reserve_scores : (n, r) int64, (n, r) float32, or None
+        The rows kept to replace negatives that stop being hard, best first, and their scores;
+        padded with -1 and nan. See `renew`.
     """
 
     indices: Int64
@@ -72,6 +100,9 @@ class Negatives:
     log_probs: Float64 | None = None
     weights: Float64 | None = None
     strata: Int64 | None = None
+    places: Int64 | None = None
+    reserve_indices: Int64 | None = None
+    reserve_scores: Float32 | None = None
 
     def __repr__(self) -> str:
         short = self.tally.short_queries
@@ -144,15 +175,69 @@ class Negatives:
             **optional,
         )
 
+    def renew(self, current_scores: npt.ArrayLike, *, rows: npt.ArrayLike | None = None) -> Renewal:
+        """Replace the negatives that stopped being hard by the next of the reserve.
+
+        The strategy of the table says which ones those are, by the score they were mined with (the
+        one in `scores`) and the current one: see `nearmiss.strategies.ConanV1` and `ConanV2`.
+
+        Parameters
+        ----------
+        current_scores : array-like of shape (n, k)
+            The scores of `indices` under the model as it is now. Entries of nan, and those of
+            padding, are left alone.
+        rows : array-like of int, optional
+            Rows of the table that the scores are for, all different; the others stay as they are.
+
+        Returns
+        -------
+        Renewal
+            The whole table with its replacements, and what happened to the rows asked for. The
+            table's `scores` are those of mining throughout. Nothing is known of replacements in
+            `sources`. `stats` stay those of the search.
+
+        Raises
+        ------
+        ValueError
+            If the table has no reserve, or for scores of another shape or that are infinite.
+        """
+        strategy = _strategy_with_reserve(self)
+        which = _check_rows(np.arange(len(self.counts)) if rows is None else rows, len(self.counts))
+        if len(np.unique(which)) < len(which):
+            raise ValueError("rows: must be all different")
+        part = self._take(which)
+        current = _current_scores(current_scores, part.indices)
+        due = strategy.is_stale(to_float64(np.asarray(part.scores)), current) & ~np.isnan(current)
+        places = _next_places(part, due)
+        replaced = (places >= 0).sum(axis=1, dtype=np.int64)
+        exhausted = due.sum(axis=1, dtype=np.int64) - replaced
+        return Renewal(self._put(which, _with_replacements(part, places)), replaced, exhausted)
+
     def _optional_columns(self) -> dict[str, Any]:
-        """Return the optional arrays that this table has."""
-        found = {name: getattr(self, name) for name in OPTIONAL_COLUMNS}
+        """Return the optional arrays per negative that this table has."""
+        return self._those_present(OPTIONAL_COLUMNS)
+
+    def _optional_arrays(self) -> dict[str, Any]:
+        """Return all optional arrays that this table has; one row for each query."""
+        return self._those_present((*OPTIONAL_COLUMNS, *OPTIONAL_ROWS))
+
+    def _those_present(self, names: Iterable[str]) -> dict[str, Any]:
+        found = {name: getattr(self, name) for name in names}
         return {name: array for name, array in found.items() if array is not None}
 
     def _take(self, rows: Int64) -> Negatives:
         arrays = {name: getattr(self, name)[rows] for name in _ARRAYS}
-        arrays |= {name: array[rows] for name, array in self._optional_columns().items()}
+        arrays |= {name: array[rows] for name, array in self._optional_arrays().items()}
         return replace(self, **arrays, positives=_take_lists(self.positives, rows))
+
+    def _put(self, rows: Int64, part: Negatives) -> Negatives:
+        """Return the table with what the part, renewed, has for these rows."""
+        arrays: dict[str, Any] = {}
+        for name in ("indices", "scores", *self._optional_columns()):
+            arrays[name] = np.array(getattr(self, name))
+            arrays[name][rows] = getattr(part, name)
+        renewals = self.params.get("renewals", 0) + 1
+        return replace(self, **arrays, params={**self.params, "renewals": renewals})
 
     def to_csr(self) -> tuple[Int64, Int64, Float32]:
         """Return ``(indptr, indices, scores)`` without padding.
@@ -198,7 +283,7 @@ class Negatives:
         of an older one at once and only when complete.
         """
         arrays: dict[str, npt.NDArray[Any]] = {name: getattr(self, name) for name in _ARRAYS}
-        arrays |= self._optional_columns()
+        arrays |= self._optional_arrays()
         if self.positives is not None:
             arrays["positives_indptr"] = self.positives.indptr
             arrays["positives_rows"] = self.positives.rows
@@ -231,7 +316,8 @@ class Negatives:
                 f"{os.fspath(path)}: table version {metadata.get('format_version')!r}; "
                 f"this package reads version {_FORMAT_VERSION}"
             )
-        optional: dict[str, Any] = {name: arrays.get(name) for name in OPTIONAL_COLUMNS}
+        names = (*OPTIONAL_COLUMNS, *OPTIONAL_ROWS)
+        optional: dict[str, Any] = {name: arrays.get(name) for name in names}
         try:
             positives = None
             if "positives_indptr" in arrays:
@@ -246,6 +332,78 @@ class Negatives:
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"{os.fspath(path)}: the table lacks {error}") from None
+
+
+class Renewal(NamedTuple):
+    """What `Negatives.renew` returns.
+
+    Attributes
+    ----------
+    negatives : Negatives
+        The table with its replacements.
+    replaced : (rows,) int64
+        How many negatives of each row that was asked for were replaced.
+    exhausted : (rows,) int64
+        How many stopped being hard and stay, because the reserve has no more for them.
+    """
+
+    negatives: Negatives
+    replaced: Int64
+    exhausted: Int64
+
+
+def _strategy_with_reserve(table: Negatives) -> ReserveStrategy:
+    strategy = parse(table.params["strategy"])
+    if isinstance(strategy, ReserveStrategy) and table.reserve_indices is not None:
+        return strategy
+    raise ValueError(
+        f"renew: strategy {strategy.name!r} keeps no reserve; 'conan-v1' and 'conan-v2' do"
+    )
+
+
+def _next_places(table: Negatives, due: npt.NDArray[np.bool_]) -> Int64:
+    """Return the place in the reserve of what comes after each negative that is due, else -1."""
+    reserve: Any = table.reserve_indices
+    places: Any = table.places
+    places = places + table.params["num_negatives"]
+    places = np.where(due & (places < reserve.shape[1]), places, -1)
+    return np.where(_pick(reserve, places, -1) >= 0, places, -1)
+
+
+def _with_replacements(table: Negatives, places: Int64) -> Negatives:
+    """Return the table with the rows at these places of the reserve in it, where not -1."""
+    fresh = places >= 0
+    arrays: dict[str, Any] = {
+        name: np.where(fresh, missing, getattr(table, name))
+        for name, missing in OPTIONAL_COLUMNS.items()
+        if getattr(table, name) is not None
+    }
+    reserve: Any = table.reserve_indices, table.reserve_scores
+    arrays["indices"] = np.where(fresh, _pick(reserve[0], places, -1), table.indices)
+    arrays["scores"] = np.where(fresh, _pick(reserve[1], places, np.nan), table.scores)
+    places_before: Any = table.places
+    arrays["places"] = np.where(fresh, places, places_before)
+    # What was in use comes before the reserve, which is in order itself: by place is best first.
+    filled = arrays["indices"] >= 0
+    order = np.argsort(np.where(filled, arrays["places"], np.iinfo(np.int64).max), kind="stable")
+    for name, array in arrays.items():
+        arrays[name] = np.take_along_axis(array, order, axis=1)
+    return replace(table, **arrays)
+
+
+def _current_scores(value: npt.ArrayLike, indices: Int64) -> Float64:
+    """Return the scores as float64, nan where there is no negative."""
+    scores = as_score_matrix(value, "current_scores")
+    if scores.shape != indices.shape:
+        raise ValueError(f"current_scores: expected shape {indices.shape}, got {scores.shape}")
+    scores = np.where(indices >= 0, scores, np.float32(np.nan))
+    if np.isinf(scores).any():
+        row, column = (int(at[0]) for at in np.nonzero(np.isinf(scores)))
+        raise ValueError(
+            f"current_scores: row {row}, column {column} has {scores[row, column]}; expected a "
+            "finite number, or nan for one that is not known"
+        )
+    return to_float64(scores)
 
 
 def keep_full(negatives: Negatives) -> Negatives:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from nearmiss.arrays import Float32, Int64
+from nearmiss.negatives import OPTIONAL_COLUMNS
 from nearmiss.request import Request
 from nearmiss.strategies.pool import Bool, Picks, Pool, PoolStrategy, Setting
 
@@ -39,6 +40,8 @@ class PoolTable:
         positive_scores: Float32,
     ) -> None:
         """Pick for the queries from ``first_query`` on; the core calls this."""
+        if rows.shape[1] == 0:
+            return
         block = slice(first_query, first_query + len(rows))
         pool = Pool(
             np.arange(block.start, block.stop, dtype=np.int64),
@@ -52,10 +55,10 @@ class PoolTable:
         )
         picks = self._choose(pool, self._arrays["indices"].shape[1])
         self._write(block, pool, picks)
+        if picks.reserve is not None:
+            self._write_reserve(block, pool, picks.reserve)
 
     def _write(self, block: slice, pool: Pool, picks: Picks) -> None:
-        if pool.rows.shape[1] == 0:
-            return
         columns = np.where(_taken(pool.admissible, picks.columns), picks.columns, -1)
         # Best first; gaps go to the end.
         order = np.argsort(np.where(columns < 0, pool.rows.shape[1], columns), kind="stable")
@@ -65,14 +68,26 @@ class PoolTable:
         self._put("indices", block, filled, np.take_along_axis(pool.rows, where, axis=1))
         self._put("scores", block, filled, np.take_along_axis(pool.scores, where, axis=1))
         self._arrays["counts"][block] = filled.sum(axis=1)
-        for name, padding in (("log_probs", np.nan), ("weights", np.nan), ("strata", -1)):
-            values = getattr(picks, name)
+        for name, padding in OPTIONAL_COLUMNS.items():
+            values = getattr(picks, name, None)
             if values is None:
                 continue
             if name not in self._arrays:
                 shape = self._arrays["indices"].shape
                 self._arrays[name] = np.full(shape, padding, dtype=values.dtype)
             self._put(name, block, filled, np.take_along_axis(values, order, axis=1))
+
+    def _write_reserve(self, block: slice, pool: Pool, columns: Int64) -> None:
+        for name, values, padding in (
+            ("reserve_indices", pool.rows, -1),
+            ("reserve_scores", pool.scores, np.nan),
+        ):
+            if name not in self._arrays:
+                shape = self._setting.num_queries, columns.shape[1]
+                self._arrays[name] = np.full(shape, padding, dtype=values.dtype)
+            if pool.rows.shape[1]:
+                taken = np.take_along_axis(values, np.maximum(columns, 0), axis=1)
+                self._put(name, block, columns >= 0, taken)
 
     def _put(self, name: str, block: slice, filled: Bool, values: Any) -> None:
         self._arrays[name][block][filled] = values[filled]

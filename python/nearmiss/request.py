@@ -115,10 +115,21 @@ class Request:
                 what = _MISSING_INPUT.get(name, name)
                 raise ValueError(f"strategy {self.strategy.name!r}: needs {what}")
 
+    def require_metric(self, metric: str) -> None:
+        """Raise ValueError if the strategy is not defined for the metric of the search."""
+        allowed = self.strategy.metrics
+        if allowed and metric not in allowed:
+            raise ValueError(
+                f"metric: strategy {self.strategy.name!r} is defined for {' and '.join(allowed)}, "
+                f"not {metric!r}"
+            )
+
 
 _MISSING_INPUT = {
     "positives": "positives or positive_scores",
+    "positive_rows": "positives, the rows themselves",
     "vectors": "the embeddings, which mine_candidates does not see",
+    "sources": "the sources of nearmiss.Candidates, given to mine_candidates",
 }
 
 
@@ -270,8 +281,9 @@ class Queries:
 
     def inputs(self) -> set[str]:
         """Return what strategies may need and is given here."""
-        given = self.positives is not None or self.positive_scores is not None
-        return {"positives"} if given else set()
+        if self.positives is not None:
+            return {"positives", "positive_rows"}
+        return set() if self.positive_scores is None else {"positives"}
 
 
 def check_query_ids(query_ids: npt.ArrayLike | None, count: int) -> Int64:

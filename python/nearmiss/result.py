@@ -10,7 +10,7 @@ import numpy as np
 
 from nearmiss.arrays import Int64, digest
 from nearmiss.ids import Labels, ReferencedIds
-from nearmiss.negatives import OPTIONAL_COLUMNS, Negatives, keep_full
+from nearmiss.negatives import OPTIONAL_COLUMNS, OPTIONAL_ROWS, Negatives, keep_full
 from nearmiss.report.statistics import Tally
 from nearmiss.request import Groups, Queries, Request
 from nearmiss.runtime import RNG_SCHEME, __version__
@@ -54,16 +54,19 @@ def wrap(
         params=_provenance(request, queries, groups, source),
         tally=tally,
         positives=queries.positives,
-        referenced_ids=None if ids is None else _referenced_ids(ids, result["indices"], queries),
-        **{name: result.get(name) for name in OPTIONAL_COLUMNS},
+        referenced_ids=None if ids is None else _referenced_ids(ids, result, queries),
+        **{name: result.get(name) for name in (*OPTIONAL_COLUMNS, *OPTIONAL_ROWS)},
     )
     return keep_full(negatives) if request.on_shortage == "drop" else negatives
 
 
-def _referenced_ids(ids: Labels, indices: Int64, queries: Queries) -> ReferencedIds:
-    """Keep the ids of negatives and of positives: writers of files name both."""
+def _referenced_ids(ids: Labels, result: Mapping[str, Any], queries: Queries) -> ReferencedIds:
+    """Keep the ids of negatives, now or later, and of positives: writers of files name both."""
     positives = np.empty(0, np.int64) if queries.positives is None else queries.positives.rows
-    return ReferencedIds.of(ids, np.concatenate([indices.ravel(), positives]))
+    later = result.get("reserve_indices", np.empty(0, np.int64))
+    return ReferencedIds.of(
+        ids, np.concatenate([result["indices"].ravel(), later.ravel(), positives])
+    )
 
 
 def _require_full(counts: Int64, num_negatives: int) -> None:

@@ -34,6 +34,7 @@ from nearmiss.designs import (
     conditional_poisson_inclusion,
     conditional_poisson_weights,
     inclusion_probabilities,
+    leverage_scores,
     local_pivotal,
     pivotal,
 )
@@ -54,6 +55,7 @@ __all__ = [
     "epsilon",
     "eta",
     "inclusion_probabilities",
+    "leverage_scores",
     "local_pivotal",
     "mean_plus_sd",
     "min_p",

@@ -94,4 +94,13 @@ enum class PivotalOrder : std::uint8_t {
                                           const DrawKey& key,
                                           const Execution& execution);
 
+// Leverage scores of each row's items: the diagonal of A (A'A)^+ A', where the rows of A are the
+// vectors of the row's columns; from 0 to 1, and their sum is the rank of A. `places`, `cols` to a
+// row, are as for local_pivotal; -1 gets 0. Sums of eight lanes in float64, so the bits are the
+// same everywhere. Time per row: cols * vectors.cols * min(cols, vectors.cols).
+[[nodiscard]] std::vector<double> leverage_scores(MatrixView vectors,
+                                                  std::span<const std::int64_t> places,
+                                                  std::size_t cols,
+                                                  const Execution& execution);
+
 }  // namespace nearmiss

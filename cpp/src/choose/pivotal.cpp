@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <cmath>
-#include <limits>
 #include <utility>
 
 #include "choose/designs.hpp"
 #include "choose/row_tables.hpp"
+#include "choose/vectors.hpp"
 #include "float_environment.hpp"
 #include "kernels/dispatch.hpp"
 #include "nearmiss/random.hpp"
@@ -230,33 +229,6 @@ void fight_neighbours(Contest& contest,
     if (!items.empty()) contest.finish(items.front(), total, draws);
 }
 
-void require_places(TableView inclusion, MatrixView vectors, std::span<const std::int64_t> places) {
-    require(places.size() == inclusion.rows * inclusion.cols,
-            "candidates: expected as many as inclusion probabilities");
-    require(vectors.rows <= std::numeric_limits<std::uint32_t>::max(),
-            "vectors: expected fewer than 2^32 rows");
-    for (std::size_t i = 0; i < places.size(); ++i) {
-        const bool none = places[i] == -1 && inclusion.data[i] == 0.0;
-        const bool known = places[i] >= 0 && static_cast<std::size_t>(places[i]) < vectors.rows;
-        if (none || known) continue;
-        const std::string where = "candidates: row " + std::to_string(i / inclusion.cols) +
-                                  ", column " + std::to_string(i % inclusion.cols) + " is " +
-                                  std::to_string(places[i]);
-        throw InvalidArgument(places[i] == -1
-                                  ? where + " (none), but its inclusion probability is not 0"
-                                  : where + "; expected a row of vectors, 0 to " +
-                                        std::to_string(vectors.rows) + " exclusive, or -1");
-    }
-}
-
-void require_finite(MatrixView vectors, const kernels::KernelTable& kernel) {
-    const auto& typed = kernel.of_type[static_cast<std::size_t>(vectors.type)];
-    for (std::size_t i = 0; i < vectors.rows; ++i)
-        if (!std::isfinite(typed.squared_norm(vectors.row(i), vectors.cols)))
-            throw InvalidArgument("vectors: row " + std::to_string(i) +
-                                  " holds a value that is not finite");
-}
-
 }  // namespace
 
 PivotalSample local_pivotal(TableView inclusion,
@@ -268,7 +240,14 @@ PivotalSample local_pivotal(TableView inclusion,
     const kernels::KernelTable& kernel = kernels::active();
     require_one_id_per_row(key, inclusion.rows);
     const std::vector<Total> totals = totals_of(inclusion);
-    require_places(inclusion, vectors, places);
+    require(places.size() == inclusion.rows * inclusion.cols,
+            "candidates: expected as many as inclusion probabilities");
+    require_places(
+        places,
+        inclusion.cols,
+        vectors,
+        [&](std::size_t i) { return inclusion.data[i] == 0.0; },
+        " (none), but its inclusion probability is not 0");
     require_finite(vectors, kernel);
     PivotalSample sample = empty_sample(totals);
     const RandomStream stream(key.seed, Stream::local_pivotal, key.epoch);

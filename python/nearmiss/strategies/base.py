@@ -18,9 +18,11 @@ from nearmiss.arrays import check_choice, check_flag, check_integer, check_numbe
 from nearmiss.limits import LAST_RANK, Limits
 
 #: What a strategy may need besides embeddings; `Strategy.inputs` lists them.
-#: positives: `positives` or `positive_scores`; corpus_values, query_groups: the arguments;
-#: vectors: the embeddings themselves, which mine_candidates does not see.
-INPUTS = ("positives", "corpus_values", "query_groups", "vectors")
+#: positives: `positives` or `positive_scores`; positive_rows: `positives`, of which the scores
+#: tell too little; corpus_values, query_groups: the arguments;
+#: vectors: the embeddings themselves, which mine_candidates does not see;
+#: sources: candidates that tell their sources, which only mine_candidates sees.
+INPUTS = ("positives", "positive_rows", "corpus_values", "query_groups", "vectors", "sources")
 
 
 class Plan(NamedTuple):
@@ -75,15 +77,21 @@ class Strategy(ABC):
         What it picks, in a line: the formula, in s (score), s⁺ (of the positive), r (rank).
     inputs : tuple of str
         What it needs, of `INPUTS`.
+    metrics : tuple of str
+        The metrics it is defined for; empty for all.
     example : str
         A text of it with what it requires; by default the name is enough.
+    usual_count : int
+        How many negatives a query gets where the caller does not say.
     """
 
     name: ClassVar[str]
     paper: ClassVar[str] = ""
     picks: ClassVar[str]
     inputs: ClassVar[tuple[str, ...]] = ()
+    metrics: ClassVar[tuple[str, ...]] = ()
     example: ClassVar[str] = ""
+    usual_count: ClassVar[int] = 3
 
     def __post_init__(self) -> None:
         hints = get_type_hints(type(self))
@@ -103,7 +111,7 @@ class Strategy(ABC):
 
     def count(self, num_negatives: int | None) -> int:
         """Return how many negatives a query gets where the caller asks for ``num_negatives``."""
-        return 3 if num_negatives is None else num_negatives
+        return self.usual_count if num_negatives is None else num_negatives
 
     def quotas(self) -> dict[str, int]:
         """Return the parts that `Negatives.strata` numbers and how many of each query they give.
@@ -146,7 +154,9 @@ def _check(value: Any, label: str, hint: Any, bounds: Mapping[str, float]) -> An
     if hint is float:
         return check_number(value, label, **bounds)
     if hint is int:
-        return check_integer(value, label, int(bounds.get("minimum", 0)), LAST_RANK)
+        return check_integer(
+            value, label, int(bounds.get("minimum", 0)), int(bounds.get("maximum", LAST_RANK))
+        )
     if hint is bool:
         return check_flag(value, label)
     if not isinstance(value, hint):
@@ -165,7 +175,8 @@ def register(cls: _Class) -> _Class:
     unknown = set(cls.inputs) - set(INPUTS)
     if unknown:
         raise ValueError(f"strategy {cls.name!r}: there is no input {sorted(unknown)[0]!r}")
-    cls.example = cls.example or cls.name
+    if "example" not in vars(cls):  # one that a registered base has is of that
+        cls.example = cls.name
     _registry[cls.name] = cls
     return cls
 

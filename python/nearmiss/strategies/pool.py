@@ -117,7 +117,7 @@ def _scores_of_pairs(
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """The rank windows of successive queries, best first: b queries, up to p rows each.
+    """The rank windows of successive queries, best first: b queries, up to p ≥ 1 rows each.
 
     Attributes
     ----------
@@ -168,6 +168,23 @@ class Pool:
         """Where there is a row, admissible or not."""
         return self.rows >= 0
 
+    @cached_property
+    def positives(self) -> Bool:
+        """Where there is one of the query's own positives, as far as their rows were given."""
+        lists = self.setting.positives
+        if lists is None or len(self.queries) == 0:
+            return np.zeros(self.rows.shape, np.bool_)
+        first, last = int(self.queries[0]), int(self.queries[-1])
+        rows = lists.rows[lists.indptr[first] : lists.indptr[last + 1]]
+        owners = np.repeat(np.arange(last + 1 - first), lists.lengths()[first : last + 1])
+        # Pairs (query, row) as one number each, a row being its place among those that occur.
+        distinct, places = np.unique(rows, return_inverse=True)
+        known = owners * len(distinct) + places
+        found = np.searchsorted(distinct, self.rows)
+        pairs = np.arange(len(self.rows))[:, None] * len(distinct) + found
+        occurs = np.isin(self.rows, distinct)
+        return occurs & np.isin(pairs, known)
+
 
 class Picks(NamedTuple):
     """What a strategy picked from each pool, in any order.
@@ -180,12 +197,18 @@ class Picks(NamedTuple):
         Log-probability of each draw given those before it; a weight for the loss.
     strata : (b, k) int64, optional
         Which part of the pool each is from.
+    places : (b, k) int64, optional
+        Where each stands in the reserve: see `Negatives.places`.
+    reserve : (b, r) int64, optional
+        Columns that are kept to take the place of negatives later, -1 padded.
     """
 
     columns: Int64
     log_probs: Float64 | None = None
     weights: Float64 | None = None
     strata: Int64 | None = None
+    places: Int64 | None = None
+    reserve: Int64 | None = None
 
 
 @dataclass(frozen=True)
@@ -203,9 +226,7 @@ class PoolStrategy(Strategy):
 
     def plan(self, limits: Limits, num_negatives: int) -> Plan:
         """Return the window."""
-        end = min(limits.range_min + self.pool_size, LAST_RANK)
-        end = end if limits.range_max is None else min(end, limits.range_max)
-        return Plan("pool", limits.range_min, end)
+        return plan_pool(limits, self.pool_size)
 
     def chooser(self, setting: Setting) -> Callable[[Pool, int], Picks]:
         """Return what picks from pools in this call; for what is worked out once for all."""
@@ -214,6 +235,13 @@ class PoolStrategy(Strategy):
     @abstractmethod
     def choose(self, pool: Pool, num_negatives: int) -> Picks:
         """Pick up to ``num_negatives`` columns for each query of the pool."""
+
+
+def plan_pool(limits: Limits, size: int) -> Plan:
+    """Return the plan to look at ``size`` rows, or at what the rank window has if that is less."""
+    end = min(limits.range_min + size, LAST_RANK)
+    end = end if limits.range_max is None else min(end, limits.range_max)
+    return Plan("pool", limits.range_min, end)
 
 
 class WeightedStrategy(PoolStrategy):
@@ -238,10 +266,18 @@ class WeightedStrategy(PoolStrategy):
 def draw_weighted(pool: Pool, log_weights: Float64, num_negatives: int) -> Picks:
     """Draw from the admissible rows, successively in proportion to their weights."""
     weights = np.where(np.isnan(log_weights), 0.0, log_weights)
-    weights = np.where(pool.admissible, weights, -np.inf)
+    return _draw(pool, np.where(pool.admissible, weights, -np.inf), num_negatives)
+
+
+def draw_uniformly(pool: Pool, drawn_from: Bool, num_negatives: int) -> Int64:
+    """Draw columns without replacement from those where the mask holds, admissible or not."""
+    return _draw(pool, np.where(drawn_from, 0.0, -np.inf), num_negatives).columns
+
+
+def _draw(pool: Pool, log_weights: Float64, num_negatives: int) -> Picks:
     setting = pool.setting
     columns, _, log_probs = _core.sample_weighted(
-        weights,
+        log_weights,
         pool.rows,
         num_negatives,
         pool.query_ids,
@@ -271,12 +307,17 @@ class FilteredStrategy(PoolStrategy):
         kept = self.keep(pool) & pool.admissible
         if self.law == "top":
             return Picks(first_columns(kept, num_negatives))
-        return Picks(draw_weighted(pool, np.where(kept, 0.0, -np.inf), num_negatives).columns)
+        return Picks(draw_uniformly(pool, kept, num_negatives))
 
 
 def first_columns(mask: Bool, count: int) -> Int64:
     """Return the first ``count`` columns of each row where the mask holds, -1 padded."""
-    order = np.argsort(~mask, axis=1, kind="stable")[:, :count].astype(np.int64)
+    return leading_columns(np.argsort(~mask, axis=1, kind="stable"), mask, count)
+
+
+def leading_columns(order: Int64, mask: Bool, count: int) -> Int64:
+    """Return the first ``count`` of an order that has the mask's columns first, -1 padded."""
+    order = order[:, :count].astype(np.int64)
     filled = np.take_along_axis(mask, order, axis=1)
     columns = np.where(filled, order, -1)
     missing = count - columns.shape[1]
