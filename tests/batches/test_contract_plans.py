@@ -3,12 +3,15 @@
 
 import dataclasses
 import pickle
+import re
+from pathlib import Path
 
 import nearmiss as nm
 import numpy as np
 import pytest
 from batch_plans import assert_batches
 from compare import assert_same_bits
+from nearmiss.batches.base import Stream
 
 RNG = np.random.default_rng(0)
 N = 240
@@ -40,6 +43,15 @@ every_plan = pytest.mark.parametrize("name", PLANS)
 def assert_same_batches(first, second):
     for field in ("indptr", "indices", "unplaced"):
         assert_same_bits(getattr(first, field), getattr(second, field), field)
+
+
+def test_streams_are_those_of_the_core():
+    """Each draw has a stream of its own, listed in one place."""
+    text = (Path(__file__).parents[2] / "cpp/include/nearmiss/random.hpp").read_text("utf-8")
+    listed = {name: int(tag) for name, tag in re.findall(r"^    (\w+) = (\d+),", text, re.M)}
+    assert len(set(listed.values())) == len(listed)
+    for stream in Stream:
+        assert listed[f"batch_{stream.name.lower()}"] == stream
 
 
 def test_every_plan_is_here():

@@ -111,6 +111,13 @@ def test_the_first_batch_holds_the_nearest_of_its_first_row():
         assert len(set(table[first[0], 32:]) & set(first[:65])) == 32
 
 
+def test_tables_are_exchanged():
+    plan = Sample4Geo([[1], [0], [3], [2]], 2, near=1, far=0, drop_last=False, seed=4)
+    again = plan.with_neighbors([[2], [3], [0], [1]])
+    assert (again.batch_size, again.near, again.drop_last, again.seed) == (2, 1, False, 4)
+    assert sorted(sorted(rows.tolist()) for rows in again.batches()) == [[0, 2], [1, 3]]
+
+
 def test_row_0_is_a_neighbour_like_any_other():
     batch = Sample4Geo([[1], [0], [3], [2]], 2, near=1, far=0).batches()
     assert sorted(sorted(rows.tolist()) for rows in batch) == [[0, 1], [2, 3]]

@@ -8,6 +8,7 @@ given are kept where they have the right form, not copied: do not change them.
 
 from __future__ import annotations
 
+import operator
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ class Batches:
 
     def __getitem__(self, batch: int) -> Int64:
         """Return the rows of one batch; negative numbers count from the end."""
-        number = range(len(self))[batch]
+        number = range(len(self))[operator.index(batch)]
         return self.indices[self.indptr[number] : self.indptr[number + 1]]
 
     def __iter__(self) -> Iterator[Int64]:

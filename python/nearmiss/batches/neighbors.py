@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from nearmiss.arrays import Int64, check_flag, check_integer, check_seed
 from nearmiss.batches.base import (
@@ -32,7 +33,7 @@ class Sample4Geo(BatchPlan):
     a plain shuffle.
 
     The paper first uses a table of geographic neighbours (`nearest_places`), later one of similar
-    embeddings, made anew every four epochs; that is
+    embeddings, made anew every four epochs (`with_neighbors`); that is
     ``nm.mine(queries, references, num_negatives=128, …).indices``, limits keeping out whatever is
     of the query's own label.
 
@@ -95,6 +96,10 @@ class Sample4Geo(BatchPlan):
 
     def __len__(self) -> int:
         return num_batches_of(self.num_rows, self.batch_size, self.drop_last)
+
+    def with_neighbors(self, neighbors: npt.ArrayLike) -> Sample4Geo:
+        """Return the same plan over another table of neighbours."""
+        return replace(self, neighbors=neighbors)
 
     def batches(self, epoch: int = 0) -> Batches:
         """Return the batches of an epoch; see `BatchPlan.batches`."""

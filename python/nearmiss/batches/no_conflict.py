@@ -83,7 +83,7 @@ class NoConflict(BatchPlan):
     neighbors: Any = field(default=None, repr=False, kw_only=True)
     num_batches: int | None = field(default=None, kw_only=True)
     drop_last: bool = field(default=False, kw_only=True)
-    num_rows: int = field(default=-1, kw_only=True)
+    num_rows: Any = field(default=None, kw_only=True)  # an int once made
     seed: int = field(default=0, kw_only=True)
     coverage: Coverage = field(default="all", init=False, repr=False)
     _conflicts: Conflicts = field(init=False, repr=False)
@@ -112,7 +112,7 @@ class NoConflict(BatchPlan):
             object.__setattr__(self, name, value)
 
     def _find_num_rows(self) -> int:
-        if self.num_rows != -1:
+        if self.num_rows is not None:
             return check_integer(self.num_rows, "num_rows", 0)
         for name in ("documents", "positives", "groups", "neighbors"):
             if getattr(self, name) is not None:
