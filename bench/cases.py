@@ -9,12 +9,19 @@ from typing import Literal, TypeAlias
 from data import ElementType, Source
 from limits import LimitsKind
 
-Suite: TypeAlias = Literal["topk", "mine", "sample"]
+Suite: TypeAlias = Literal["topk", "mine", "sample", "batches"]
 # search: nearest rows, under limits where the case names some; bands: draws from bands of ranks, k
 # being the last; pairs: negatives of known pairs; memory: how much `mine` needs; weighted,
-# complement: random draws (see draws.py).
+# complement: random draws (see draws.py); packing: batches without conflicts (see packing.py).
 Kind: TypeAlias = Literal[
-    "search", "bands", "pairs-real", "pairs-near", "memory", "weighted", "complement"
+    "search",
+    "bands",
+    "pairs-real",
+    "pairs-near",
+    "memory",
+    "weighted",
+    "complement",
+    "packing",
 ]
 
 
@@ -22,7 +29,8 @@ Kind: TypeAlias = Literal[
 class Size:
     """n queries, m corpus rows, k results, d dimensions.
 
-    Of draws: m columns or items, k draws, d excluded items per query.
+    Of draws: m columns or items, k draws, d excluded items per query. Of packing: n pairs, k rows
+    in a batch.
     """
 
     n: int
@@ -165,6 +173,13 @@ CASES = (
          Size(500, 2500, 100, 50),
          (_match("with replacement", "ours:complement",
                  {"numpy:reject-by-search": 5.0, "numpy:reject-by-comparison": 5.0}),)),
+    Case("pack-texts", "batches", "packing", "made-up", Size(200_000, 0, 1024, 0),
+         Size(2000, 0, 64, 0),
+         (_match("first epoch, from texts", "ours:pack",
+                 {"sentence_transformers:no-duplicates": 20.0}),
+          _match("later epochs", "ours:pack-again",
+                 {"sentence_transformers:no-duplicates": 20.0,
+                  "sentence_transformers:no-duplicates-hashed": None}))),
     Case("memory", "mine", "memory", "docstrings", Size(4096, 200_000, 100, 384),
          Size(60, 2500, 100, 384), ()),
 )  # fmt: skip

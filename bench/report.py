@@ -102,6 +102,8 @@ def _target(ratio: Record) -> str:
 def _rate(run: Record) -> str:
     if "draws_per_s" in run:
         return f"{run['draws_per_s'] / 1e6:.2f} M draws/s"
+    if "rows_per_s" in run:
+        return f"{run['rows_per_s'] / 1e6:.2f} M rows/s"
     if run["of_peak"] is None:
         return f"{run['gmacs']:.1f}"
     return f"{run['gmacs']:.1f} ({run['of_peak']:.0%})"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run the benchmarks: ``python bench/run.py topk|mine|sample [--case NAME ...]``, or ``--smoke``.
+"""Run the benchmarks: ``python bench/run.py SUITE [--case NAME ...]``, or ``--smoke``.
 
 Read README.md of this folder for the protocol and how to read a result.
 """
@@ -13,16 +13,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import checks
 import data
 import draw_checks
 import draws
 import numpy as np
+import packing
 import report
 from calibrate import Calibrator, build_calibrator, describe_machine, describe_thread_pools
-from cases import CASES, Case, Match, Size, find_cases
+from cases import CASES, Case, Match, Size, Suite, find_cases
 from contestants import Adapter, Answer, Task, Unavailable, load_adapter
 from limits import RANKS_NEEDED, Nearest, make_limits
 from measure import DEFAULT_ROUNDS, Run, Timings, busy_processors, interleave, paired_ratio
@@ -314,6 +315,41 @@ def run_draws(
     return record
 
 
+def run_packing(
+    match: Match, task: packing.PackTask, settings: Settings, machine: Machine
+) -> dict[str, Any]:
+    """Time one match of batches without conflicts, check them, and sum it up."""
+    adapters: dict[str, Any] = {}
+    runs: dict[str, Run] = {}
+    for name in [match.ours, *match.peers]:
+        adapter_name, _, job = name.partition(":")
+        try:
+            adapters[name] = load_adapter(adapter_name)
+        except Unavailable as reason:
+            say(f"  left out: {reason}")
+            continue
+        runs[name] = adapters[name].PACKS[job](task)
+    if settings.noise_floor:
+        runs = {match.ours: runs[match.ours], "the same again": runs[match.ours]}
+        adapters = dict.fromkeys(runs, adapters[match.ours])
+        match = replace(match, targets={})
+    with threadpool_limits(limits=settings.threads):
+        timings = interleave(
+            runs,
+            settings.rounds,
+            discard_first=not settings.smoke,
+            read_peak=lambda: machine.probe(settings.threads),
+        )
+    num_rows = len(task.questions)
+    record = summarise(match, timings, lambda median_s: {"rows_per_s": num_rows / median_s})
+    record["checks"] = {
+        name: packing.check_batches(name, task, timings.results[name]) for name in runs
+    }
+    packing.check_same_batches(match.ours, timings.results[match.ours], runs[match.ours]())
+    record["versions"] = {name: adapter.describe() for name, adapter in adapters.items()}
+    return record
+
+
 @dataclass(frozen=True)
 class Machine:
     """The machine's record and the means to measure its peak again."""
@@ -348,6 +384,11 @@ def run_case(case: Case, settings: Settings, machine: Machine) -> dict[str, Any]
         record["origin"] = "made up"
         record["matches"] = [run_draws(match, drawing, settings, machine) for match in case.matches]
         return record
+    if case.kind == "packing":
+        pairs = packing.make_task(size.n, size.k)
+        record["origin"] = "made up"
+        record["matches"] = [run_packing(match, pairs, settings, machine) for match in case.matches]
+        return record
     task = load_task(case, size, settings)
     record["origin"] = task.vectors.origin
     record["matches"] = []
@@ -360,7 +401,7 @@ def run_case(case: Case, settings: Settings, machine: Machine) -> dict[str, Any]
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("suite", nargs="?", choices=("topk", "mine", "sample"), help="default: all")
+    parser.add_argument("suite", nargs="?", choices=get_args(Suite), help="default: all")
     parser.add_argument("--case", nargs="+", default=[], metavar="NAME")
     parser.add_argument("--list", action="store_true", help="list the cases and stop")
     parser.add_argument(
@@ -393,7 +434,7 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
 def list_cases() -> None:
     for case in CASES:
         size = case.size
-        print(f"{case.suite:5} {case.name:19} n={size.n} m={size.m} d={size.d} k={size.k}")
+        print(f"{case.suite:7} {case.name:19} n={size.n} m={size.m} d={size.d} k={size.k}")
         for match in case.matches:
             for peer in match.peers:
                 target = match.targets.get(peer)

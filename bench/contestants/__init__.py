@@ -65,7 +65,8 @@ DrawJob: TypeAlias = Callable[[DrawTask], Callable[[], Any]]
 class Adapter(Protocol):
     """A peer. ``JOBS`` maps a job's name to what prepares it.
 
-    An adapter with jobs of the suite ``sample`` has them in ``DRAWS``, a mapping to `DrawJob`.
+    An adapter with jobs of the suite ``sample`` has them in ``DRAWS``, a mapping to `DrawJob`; of
+    the suite ``batches`` in ``PACKS``, a mapping to `PackJob` of packing.py.
     """
 
     JOBS: Mapping[str, Job]

@@ -14,6 +14,7 @@ import nearmiss as nm
 import numpy as np
 from draws import DrawTask
 from nearmiss import _core
+from packing import PackTask, Rows
 
 from contestants import Answer, Task
 
@@ -232,3 +233,20 @@ def _complement(task: DrawTask) -> Callable[[], Any]:
 
 
 DRAWS = {"weighted": _weighted, "complement": _complement}
+
+
+def _plan(task: PackTask) -> nm.batches.NoConflict:
+    return nm.batches.NoConflict(task.batch_size, texts=task.columns())
+
+
+def _pack(task: PackTask) -> Callable[[], list[Rows]]:
+    return lambda: list(_plan(task).batches(task.epoch))
+
+
+def _pack_again(task: PackTask) -> Callable[[], list[Rows]]:
+    """The plan exists: what every epoch but the first costs."""
+    plan = _plan(task)
+    return lambda: list(plan.batches(task.epoch))
+
+
+PACKS = {"pack": _pack, "pack-again": _pack_again}

@@ -14,6 +14,8 @@ import datasets
 import numpy as np
 import sentence_transformers
 import torch
+from packing import PackTask, Rows
+from sentence_transformers.base.sampler import NoDuplicatesBatchSampler
 from sentence_transformers.util import dot_score, mine_hard_negatives, pairwise_dot_score
 
 from contestants import Answer, Task
@@ -100,4 +102,32 @@ def _mine(task: Task, use_faiss: bool) -> Callable[[], Any]:
 JOBS = {
     "mine-faiss": lambda task: _mine(task, use_faiss=True),
     "mine-torch": lambda task: _mine(task, use_faiss=False),
+}
+
+
+def _no_duplicates(task: PackTask, hashed: bool) -> Callable[[], list[Rows]]:
+    """Its batch sampler over a data set in memory; hashes, where asked for, exist beforehand."""
+    questions, answers = task.columns()
+    pairs = datasets.Dataset.from_dict({"question": questions, "answer": answers})
+    sampler = NoDuplicatesBatchSampler(
+        pairs,
+        batch_size=task.batch_size,
+        drop_last=False,
+        generator=torch.Generator(),
+        seed=0,
+        precompute_hashes=hashed,
+    )
+    sampler.set_epoch(task.epoch)
+    if hashed:
+        next(iter(sampler))
+
+    def run() -> list[Rows]:
+        return [np.array(batch, dtype=np.int64) for batch in sampler]
+
+    return run
+
+
+PACKS = {
+    "no-duplicates": lambda task: _no_duplicates(task, hashed=False),
+    "no-duplicates-hashed": lambda task: _no_duplicates(task, hashed=True),
 }

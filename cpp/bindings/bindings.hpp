@@ -14,6 +14,7 @@
 namespace nearmiss::bindings {
 
 void register_errors();
+void bind_batches(pybind11::module_& module);
 void bind_corpus(pybind11::module_& module);
 void bind_designs(pybind11::module_& module);
 void bind_mine(pybind11::module_& module);

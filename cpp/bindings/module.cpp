@@ -9,6 +9,7 @@ PYBIND11_MODULE(_core, module) {
     register_errors();
     bind_runtime(module);
     bind_random(module);
+    bind_batches(module);
     bind_corpus(module);
     bind_mine(module);
     bind_designs(module);

@@ -178,6 +178,24 @@ def pair_scores(
     *,
     num_threads: int = 0,
 ) -> _Float32: ...
+def balanced_two_means(
+    vectors: _Matrix,
+    element_type: str,
+    depth: int,
+    seed: int,
+    num_threads: int = 0,
+    progress: _Progress | None = None,
+) -> _Int64: ...  # the leaf of each row
+def pack_batches(
+    order: _Int64,  # every row once
+    brings: _Csr | None,  # keys of each row, ascending
+    refuses: _Csr | None,
+    num_keys: int,
+    wanted: _Int64 | None,  # (n, k) rows, -1 none
+    onward: bool,
+    batch_size: int,
+    num_batches: int,
+) -> tuple[_Int64, _Int64, _Int64]: ...  # indptr, indices, unplaced
 def random_bits(
     seed: int, stream: int, epoch: int, query_ids: _Int64, counters: _Int64
 ) -> npt.NDArray[np.uint64]: ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,8 @@ def _as_strings(array: npt.NDArray[Any], name: str, length: int | None, what: st
         raise ValueError(f"{name}: expected a 1-dimensional array, got shape {array.shape}")
     if length is not None and len(array) != length:
         raise ValueError(f"{name}: expected {length}, one per {what}, got {len(array)}")
+    if set(map(type, array.tolist())) <= {str, NoneType}:
+        return array
     for row, item in enumerate(array):
         if item is not None and not isinstance(item, str):
             raise TypeError(

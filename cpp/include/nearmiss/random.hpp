@@ -25,6 +25,14 @@ enum class Stream : std::uint32_t {
     conditional_poisson = 32,  // counter: column
     pivotal = 33,              // counter: draw number
     local_pivotal = 34,        // counter: draw number
+    // 96 and on: batches. What stands for the query id is named first.
+    batch_rows = 96,      // row; counter: 0
+    batch_order = 97,     // batch; counter: 0
+    batch_clusters = 98,  // batch, counter: draw number; or cluster, counter: 0
+    batch_members = 99,   // batch; counter: row
+    batch_far = 100,      // row; counter: column of its neighbours
+    batch_tuples = 101,   // tuple; counter: draw number
+    two_means = 102,      // node of the tree; counter: draw number
 };
 
 using PhiloxBlock = std::array<std::uint32_t, 4>;
