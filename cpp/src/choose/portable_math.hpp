@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// Exponentials and logarithms that decide something: IEEE + - * / and bits only, in a fixed order,
-// so that they have the same bits on every machine (promise 6), which those of the C library do
-// not. exp and log are within one unit in the last place of the true value for normal results,
-// log1p and softplus within two and a half; tests/cpp/test_portable_math.cpp measures it. Pure
-// functions; usable in constant expressions.
+// Exponentials and logarithms that decide something, one by one: IEEE + - * / and bits only, in a
+// fixed order, so that they have the same bits on every machine (promise 6), which those of the C
+// library do not; and the same as the kernels' (generic/logarithms.hpp). log is less than one unit
+// in the last place off, exp at most 1.1 (among subnormals 1.6), log1p and softplus two and a half;
+// tests/cpp/test_portable_math.cpp measures it. Pure functions; usable in constant expressions.
 #pragma once
 
 #include <bit>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
+
+#include "kernels/generic/log_exp_terms.hpp"
 
 namespace nearmiss::portable {
 
@@ -16,58 +19,37 @@ inline constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 namespace detail {
 
-// ln 2 in two parts; the first has 31 bits, so that its product with an exponent is exact.
-inline constexpr double kLn2High = 0x1.62e42feep-1;
-inline constexpr double kLn2Low = 0x1.a39ef35793c76p-33;
-inline constexpr double kLog2E = 0x1.71547652b82fep+0;
-inline constexpr int kMantissaBits = 52;
-inline constexpr int kBias = 1023;
+using namespace kernels;  // the numbers of log_exp_terms.hpp
 
-// 2^exponent, for the exponents of normal numbers: -1022 to 1023.
-[[nodiscard]] constexpr double power_of_two(int exponent) noexcept {
-    return std::bit_cast<double>(static_cast<std::uint64_t>(exponent + kBias) << kMantissaBits);
-}
-
-// The Taylor polynomial (e^r - 1 - r) / r^2; |r| <= ln(2) / 2 leaves out less than 2^-57 of e^r.
-[[nodiscard]] constexpr double exp_rest(double r) noexcept {
-    constexpr double kReciprocalFactorials[] = {
-        1.0 / 6227020800,
-        1.0 / 479001600,
-        1.0 / 39916800,
-        1.0 / 3628800,
-        1.0 / 362880,
-        1.0 / 40320,
-        1.0 / 5040,
-        1.0 / 720,
-        1.0 / 120,
-        1.0 / 24,
-        1.0 / 6,
-        1.0 / 2,
-    };
-    double sum = 0.0;
-    for (const double coefficient : kReciprocalFactorials) sum = sum * r + coefficient;
+template <std::size_t kCount>
+[[nodiscard]] constexpr double polynomial(double x, const double (&coefficients)[kCount]) noexcept {
+    double sum = coefficients[kCount - 1];
+    for (std::size_t i = kCount - 1; i-- > 0;) sum = sum * x + coefficients[i];
     return sum;
 }
 
-// (2 atanh(s) - 2 s) / s for |s| <= 0.1716, by its series up to s^22: off by less than 2^-63.
-[[nodiscard]] constexpr double atanh_rest(double s) noexcept {
-    constexpr double kTwoOverOdd[] = {
-        2.0 / 23,
-        2.0 / 21,
-        2.0 / 19,
-        2.0 / 17,
-        2.0 / 15,
-        2.0 / 13,
-        2.0 / 11,
-        2.0 / 9,
-        2.0 / 7,
-        2.0 / 5,
-        2.0 / 3,
-    };
-    const double square = s * s;
-    double sum = 0.0;
-    for (const double coefficient : kTwoOverOdd) sum = sum * square + coefficient;
-    return sum * square;
+// 2^k for integers k in [-1022, 1023].
+[[nodiscard]] constexpr double power_of_two(double k) noexcept {
+    return std::bit_cast<double>(std::bit_cast<std::uint64_t>(k + kExponentMaker) << 52);
+}
+
+[[nodiscard]] constexpr double rounded(double x) noexcept { return (x + kRounder) - kRounder; }
+
+// log(x) - shift * log 2 for x positive and normal. With x = 2^k m, m in [√½, √2), f = m - 1 and
+// s = f / (2 + f): log m = 2 artanh(s), and 2 s = f - s f = f - f²/2 + s f²/2, of which f is exact.
+[[nodiscard]] constexpr double log_of_normal(double x, double shift) noexcept {
+    constexpr std::uint64_t kOne = 0x3ff0000000000000;
+    constexpr std::uint64_t kRootHalf = 0x3fe6a09e667f3bcd;
+    constexpr std::uint64_t kMantissa = 0x000fffffffffffff;
+    const std::uint64_t moved = std::bit_cast<std::uint64_t>(x) + (kOne - kRootHalf);
+    const double k = static_cast<double>(moved >> 52) - 1023 - shift;
+    const double f = std::bit_cast<double>((moved & kMantissa) + kRootHalf) - 1;
+    const double s = f / (f + 2);
+    const double z = s * s;
+    const double rest = z * polynomial(z, kLogTerms);
+    const double half_square = 0.5 * (f * f);
+    const double small = s * (half_square + rest) + k * kLog2Low;
+    return k * kLog2High + (f - (half_square - small));
 }
 
 }  // namespace detail
@@ -75,42 +57,21 @@ inline constexpr int kBias = 1023;
 // e^x; 0 below about -745.13, infinite above about 709.78.
 [[nodiscard]] constexpr double exp(double x) noexcept {
     using namespace detail;
-    if (!(x >= -746.0)) return x != x ? x : 0.0;
-    if (x > 710.0) return kInfinity;
-    const auto k = static_cast<int>(x * kLog2E + (x < 0.0 ? -0.5 : 0.5));
-    const double high = x - k * kLn2High;  // exact
-    const double low = k * kLn2Low;
-    const double r = high - low;
-    const double lost = (high - r) - low;
-    const double mantissa = 1.0 + (r + (r * r * exp_rest(r) + lost));
-    if (k > kBias) return mantissa * power_of_two(kBias) * power_of_two(k - kBias);
-    if (k > -kBias) return mantissa * power_of_two(k);
-    constexpr int kLift = 100;  // one rounding, the last, where the result is subnormal
-    return mantissa * power_of_two(k + kLift) * power_of_two(-kLift);
+    if (x != x) return x;
+    x = x < -746.0 ? -746.0 : x > 710.0 ? 710.0 : x;
+    const double k = rounded(x * kLog2E);
+    const double r = (x - k * kLog2High) - k * kLog2Low;
+    const double mantissa = 1 + (r + (r * r) * polynomial(r, kExpTerms));
+    const double half = rounded(k * 0.5);  // in two steps, since 2^k need not be a normal number
+    return mantissa * power_of_two(half) * power_of_two(k - half);
 }
 
 // The natural logarithm; -infinity for 0, nan below.
 [[nodiscard]] constexpr double log(double x) noexcept {
-    using namespace detail;
     if (!(x > 0.0)) return x == 0.0 ? -kInfinity : std::numeric_limits<double>::quiet_NaN();
     if (x == kInfinity) return x;
-    int exponent = 0;
-    if (x < std::numeric_limits<double>::min()) {
-        x *= power_of_two(kMantissaBits);
-        exponent = -kMantissaBits;
-    }
-    // x = 2^exponent (1 + f) with 1 + f between sqrt(1/2) and sqrt(2).
-    constexpr std::uint64_t kRootHalf = 0x3fe6a09e667f3bcd;
-    constexpr std::uint64_t kMantissa = (std::uint64_t{1} << kMantissaBits) - 1;
-    const std::uint64_t offset = std::bit_cast<std::uint64_t>(x) - kRootHalf;
-    exponent += static_cast<int>(static_cast<std::int64_t>(offset) >> kMantissaBits);
-    const double f = std::bit_cast<double>((offset & kMantissa) + kRootHalf) - 1.0;
-    // log(1 + f) = 2 atanh(s) = f - (f^2/2 - s (f^2/2 + rest)), as 2 s = f - s f and
-    // s f = f^2/2 - s f^2/2: what is rounded is small beside f.
-    const double s = f / (2.0 + f);
-    const double half_square = 0.5 * f * f;
-    const double correction = s * (half_square + atanh_rest(s)) + exponent * kLn2Low;
-    return exponent * kLn2High - ((half_square - correction) - f);
+    const bool tiny = x < std::numeric_limits<double>::min();
+    return detail::log_of_normal(tiny ? x * 0x1p54 : x, tiny ? 54 : 0);
 }
 
 // log(1 + x), for x >= 0, accurate where x is small: the logarithm of the rounded 1 + x, and to

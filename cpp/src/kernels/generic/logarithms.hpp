@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 // Natural logarithm and exponential by IEEE + - * / alone, eight at a time: the same bits on every
-// target, whatever the C library does. tests/test_random.py measures the bounds below.
+// target, whatever the C library does, as portable::log and portable::exp give one by one.
+// tests/test_random.py measures the bounds below.
 #pragma once
 
+#include "kernels/generic/log_exp_terms.hpp"
 #include "kernels/generic/unrolled.hpp"
 #include "kernels/kernels.hpp"
 
 namespace {
 
-// log 2 in two parts: the first has 32 bits, so that its product with an exponent is exact.
-constexpr double kLog2High = 0x1.62e42feep-1;
-constexpr double kLog2Low = 0x1.a39ef35793c76p-33;
-constexpr double kLog2E = 0x1.71547652b82fep+0;  // 1 / log 2
+using nearmiss::kernels::kExponentMaker;
+using nearmiss::kernels::kExpTerms;
+using nearmiss::kernels::kLog2E;
+using nearmiss::kernels::kLog2High;
+using nearmiss::kernels::kLog2Low;
+using nearmiss::kernels::kLogTerms;
+using nearmiss::kernels::kRounder;
 
 constexpr double kInfinity = __builtin_huge_val();
-// Adding it to |x| < 2^51 rounds x to an integer, which is then in the lowest bits.
-constexpr double kRounder = 0x1.8p+52;
-// Adding it to an integer k in [-1023, 2^52) leaves k + 1023, an exponent, in the lowest bits.
-constexpr double kExponentMaker = 0x1p+52 + 1023;
-
 NEARMISS_ALWAYS_INLINE inline F64x8 select(U64x8 mask, F64x8 where_set, F64x8 elsewhere) {
     const U64x8 other = as_u64(elsewhere);
     return as_f64(bit_xor(other, bit_and(bit_xor(as_u64(where_set), other), mask)));
@@ -32,18 +32,6 @@ NEARMISS_ALWAYS_INLINE inline F64x8 polynomial(F64x8 x, const double (&coefficie
     });
     return sum;
 }
-
-// (2 artanh(s) / s - 2) / s^2 as a polynomial in s^2, for s^2 <= ((√2 - 1) / (√2 + 1))^2: off by
-// less than 5e-16 of itself (interpolated in Chebyshev's nodes).
-constexpr double kLogTerms[] = {
-    0x1.5555555555558p-1,
-    0x1.99999999952d7p-2,
-    0x1.2492492df281ap-2,
-    0x1.c71c62e3f11e6p-3,
-    0x1.7462b51cb66b1p-3,
-    0x1.39fe51a7c18f9p-3,
-    0x1.2b5900de53b32p-3,
-};
 
 // log(x) - shift * log 2 for x positive and normal, less than one unit in the last place off.
 // With x = 2^k m, m in [√½, √2), f = m - 1 and s = f / (2 + f): log m = 2 artanh(s), and
@@ -79,22 +67,6 @@ NEARMISS_ALWAYS_INLINE inline F64x8 log_of_any(F64x8 x) {
     result = select(less_than(x, zero), broadcast_f64(__builtin_nan("")), result);
     return select(less_than(x, broadcast_f64(kInfinity)), result, x);
 }
-
-// (e^r - 1 - r) / r^2 as a polynomial in r, for |r| <= log(2) / 2: off by less than 4e-19 of e^r
-// (interpolated in Chebyshev's nodes).
-constexpr double kExpTerms[] = {
-    0x1.0000000000000p-1,
-    0x1.5555555555557p-3,
-    0x1.5555555555556p-5,
-    0x1.11111111100dcp-7,
-    0x1.6c16c16c162d4p-10,
-    0x1.a01a01abe7fe1p-13,
-    0x1.a01a01a6d889cp-16,
-    0x1.71de0231960ebp-19,
-    0x1.27e4db646b17ep-22,
-    0x1.af4de97ca4194p-26,
-    0x1.1f730349868cep-29,
-};
 
 // 2^k for integers k in [-1022, 1023].
 NEARMISS_ALWAYS_INLINE inline F64x8 power_of_two(F64x8 k) {
