@@ -19,6 +19,7 @@ using nearmiss::kernels::kLogTerms;
 using nearmiss::kernels::kRounder;
 
 constexpr double kInfinity = __builtin_huge_val();
+
 NEARMISS_ALWAYS_INLINE inline F64x8 select(U64x8 mask, F64x8 where_set, F64x8 elsewhere) {
     const U64x8 other = as_u64(elsewhere);
     return as_f64(bit_xor(other, bit_and(bit_xor(as_u64(where_set), other), mask)));
