@@ -40,7 +40,7 @@ struct Choice {
     std::uint64_t epoch = 0;
     std::span<const std::int64_t> query_ids;  // empty: 0, 1, 2, …
     Precision precision = Precision::automatic;
-    Bands bands;  // of Law::bands
+    Bands bands{};  // of Law::bands
 };
 
 // Why a (query, row) pair was ruled out. A pair ruled out for several reasons counts under each of

@@ -25,6 +25,9 @@ enum class Stream : std::uint32_t {
     conditional_poisson = 32,  // counter: column
     pivotal = 33,              // counter: draw number
     local_pivotal = 34,        // counter: draw number
+    // 128 and on: miners inside a batch, whose step is the epoch and whose anchors are the queries
+    in_batch = 128,           // counter: draw number
+    in_batch_triplets = 129,  // query 0, counter: draw number
 };
 
 using PhiloxBlock = std::array<std::uint32_t, 4>;
