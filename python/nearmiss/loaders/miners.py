@@ -333,7 +333,7 @@ class BatchHardMiner(_Miner):
     ----------
     Hermans, Beyer, Leibe, "In defense of the triplet loss for person re-identification", 2017.
     Why the hardest: "Mathematical justification of hard negative mining via isometric approximation
-    theorem", 2023.
+    theorem".
 
     Examples
     --------
