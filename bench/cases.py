@@ -9,12 +9,22 @@ from typing import Literal, TypeAlias
 from data import ElementType, Source
 from limits import LimitsKind
 
-Suite: TypeAlias = Literal["topk", "mine", "sample"]
+Suite: TypeAlias = Literal["topk", "mine", "sample", "in-batch"]
 # search: nearest rows, under limits where the case names some; bands: draws from bands of ranks, k
 # being the last; pairs: negatives of known pairs; memory: how much `mine` needs; weighted,
-# complement: random draws (see draws.py).
+# complement: random draws (see draws.py). The others: miners inside a batch (see batches.py).
 Kind: TypeAlias = Literal[
-    "search", "bands", "pairs-real", "pairs-near", "memory", "weighted", "complement"
+    "search",
+    "bands",
+    "pairs-real",
+    "pairs-near",
+    "memory",
+    "weighted",
+    "complement",
+    "batch-hard",
+    "margin",
+    "distance-weighted",
+    "multi-similarity",
 ]
 
 
@@ -22,7 +32,8 @@ Kind: TypeAlias = Literal[
 class Size:
     """n queries, m corpus rows, k results, d dimensions.
 
-    Of draws: m columns or items, k draws, d excluded items per query.
+    Of draws: m columns or items, k draws, d excluded items per query. Of batches: n rows compared
+    with each other, k of each class.
     """
 
     n: int
@@ -118,6 +129,13 @@ def _mine(name: str, kind: Kind) -> Case:
     )  # fmt: skip
 
 
+def _miner(kind: Kind, n: int) -> Case:
+    return Case(
+        f"miner-{kind}", "in-batch", kind, "made-up", Size(n, n, 4, 256), Size(64, 64, 4, 256),
+        (_match("one batch", "ours:mine", {"pytorch_metric_learning:mine": 5.0}),),
+    )  # fmt: skip
+
+
 CASES = (
     _topk("topk-384-k100", "docstrings", Size(4096, 200_000, 100, 384), 2.8),
     _topk("topk-384-k10", "docstrings", Size(4096, 200_000, 10, 384), 3.0),
@@ -165,6 +183,10 @@ CASES = (
          Size(500, 2500, 100, 50),
          (_match("with replacement", "ours:complement",
                  {"numpy:reject-by-search": 5.0, "numpy:reject-by-comparison": 5.0}),)),
+    _miner("batch-hard", 1024),
+    _miner("margin", 1024),
+    _miner("distance-weighted", 1024),
+    _miner("multi-similarity", 4096),
     Case("memory", "mine", "memory", "docstrings", Size(4096, 200_000, 100, 384),
          Size(60, 2500, 100, 384), ()),
 )  # fmt: skip

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run the benchmarks: ``python bench/run.py topk|mine|sample [--case NAME ...]``, or ``--smoke``.
+"""Run the benchmarks: ``python bench/run.py SUITE [--case NAME ...]``, or ``--smoke``.
 
 Read README.md of this folder for the protocol and how to read a result.
 """
@@ -15,6 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import batch_checks
+import batches
 import checks
 import data
 import draw_checks
@@ -269,20 +271,18 @@ def run_match(
     return record
 
 
-def run_draws(
-    match: Match, task: draws.DrawTask, settings: Settings, machine: Machine
-) -> dict[str, Any]:
-    """Time one match of random draws, check their law, and sum it up."""
+def time_jobs(
+    match: Match, kind: str, task: Any, settings: Settings, machine: Machine
+) -> tuple[Match, dict[str, Adapter], Timings]:
+    """Time jobs that search nothing: those in the adapters' mapping ``kind``."""
     names = [match.ours, *match.peers]
     adapters = {name: load_adapter(name.partition(":")[0]) for name in names}
-
-    def run_of(name: str, of: draws.DrawTask) -> Run:
-        run: Run = adapters[name].DRAWS[name.partition(":")[2]](of)  # type: ignore[attr-defined]
-        return run
-
-    runs = {name: run_of(name, task) for name in names}
+    for adapter in adapters.values():
+        adapter.set_threads(settings.threads)
+    runs = {name: job_of(adapters[name], kind, name, task) for name in names}
     if settings.noise_floor:
-        runs = {match.ours: runs[match.ours], "the same again": run_of(match.ours, task)}
+        again = job_of(adapters[match.ours], kind, match.ours, task)
+        runs = {match.ours: runs[match.ours], "the same again": again}
         adapters = dict.fromkeys(runs, adapters[match.ours])
         match = replace(match, targets={})
     with threadpool_limits(limits=settings.threads):
@@ -292,14 +292,48 @@ def run_draws(
             discard_first=not settings.smoke,
             read_peak=lambda: machine.probe(settings.threads),
         )
+    return match, adapters, timings
+
+
+def job_of(adapter: Adapter, kind: str, name: str, task: Any) -> Run:
+    """The run written ``adapter:job`` of a mapping of jobs that not every adapter has."""
+    run: Run = getattr(adapter, kind)[name.partition(":")[2]](task)
+    return run
+
+
+def run_draws(
+    match: Match, task: draws.DrawTask, settings: Settings, machine: Machine
+) -> dict[str, Any]:
+    """Time one match of random draws, check their law, and sum it up."""
+    match, adapters, timings = time_jobs(match, "DRAWS", task, settings, machine)
     num_draws = task.k * len(task.query_ids)
     record = summarise(match, timings, lambda median_s: {"draws_per_s": num_draws / median_s})
-    rows = {name: draws.rows_of(timings.results[name]) for name in runs}
+    rows = {name: draws.rows_of(timings.results[name]) for name in adapters}
     record["checks"] = {name: draw_checks.check_draws(name, task, of) for name, of in rows.items()}
     first = np.arange(min(_ONE_THREAD_QUERIES, len(task.query_ids)))
-    again = draws.rows_of(run_of(match.ours, task.take(first, threads=1))())
+    alone = job_of(adapters[match.ours], "DRAWS", match.ours, task.take(first, threads=1))
+    again = draws.rows_of(alone())
     cause = "the number of threads or the batch"
     draw_checks.check_same_draws(match.ours, cause, rows[match.ours][first], again)
+    record["versions"] = {name: adapter.describe() for name, adapter in adapters.items()}
+    return record
+
+
+def run_batches(
+    match: Match, task: batches.BatchTask, size: Size, settings: Settings, machine: Machine
+) -> dict[str, Any]:
+    """Time one match of miners inside a batch, compare what they found, and sum it up."""
+    match, adapters, timings = time_jobs(match, "BATCHES", task, settings, machine)
+    record = summarise(match, timings, partial(multiply_add_rates, size, machine.peak_gflops))
+    ours = timings.results[match.ours]
+    alone = replace(task, threads=1)
+    again = job_of(adapters[match.ours], "BATCHES", match.ours, alone)()
+    for found, wanted in zip(batches.halves_of(again), batches.halves_of(ours), strict=True):
+        if not np.array_equal(found, wanted):
+            raise checks.WrongAnswer(f"{match.ours}: depends on the number of threads")
+    record["checks"] = {
+        name: batch_checks.check_mined(task, ours, name, timings.results[name]) for name in adapters
+    }
     record["versions"] = {name: adapter.describe() for name, adapter in adapters.items()}
     return record
 
@@ -338,6 +372,13 @@ def run_case(case: Case, settings: Settings, machine: Machine) -> dict[str, Any]
         record["origin"] = "made up"
         record["matches"] = [run_draws(match, drawing, settings, machine) for match in case.matches]
         return record
+    if case.suite == "in-batch":
+        batch = batches.make_task(case.kind, size.n, size.k, size.d, settings.threads)
+        record["origin"] = "made up"
+        record["matches"] = [
+            run_batches(match, batch, size, settings, machine) for match in case.matches
+        ]
+        return record
     task = load_task(case, size, settings)
     record["origin"] = task.vectors.origin
     record["matches"] = []
@@ -350,7 +391,9 @@ def run_case(case: Case, settings: Settings, machine: Machine) -> dict[str, Any]
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("suite", nargs="?", choices=("topk", "mine", "sample"), help="default: all")
+    parser.add_argument(
+        "suite", nargs="?", choices=("topk", "mine", "sample", "in-batch"), help="default: all"
+    )
     parser.add_argument("--case", nargs="+", default=[], metavar="NAME")
     parser.add_argument("--list", action="store_true", help="list the cases and stop")
     parser.add_argument(

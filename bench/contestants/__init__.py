@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
+from batches import BatchTask
 from data import Vectors
 from draws import DrawTask
 from limits import Limits
@@ -60,12 +61,14 @@ class Answer:
 
 Job: TypeAlias = Callable[[Task], Callable[[], Any]]
 DrawJob: TypeAlias = Callable[[DrawTask], Callable[[], Any]]
+BatchJob: TypeAlias = Callable[[BatchTask], Callable[[], Any]]
 
 
 class Adapter(Protocol):
     """A peer. ``JOBS`` maps a job's name to what prepares it.
 
-    An adapter with jobs of the suite ``sample`` has them in ``DRAWS``, a mapping to `DrawJob`.
+    An adapter with jobs of the suite ``sample`` has them in ``DRAWS``, a mapping to `DrawJob`,
+    and one with jobs of the suite ``in-batch`` has them in ``BATCHES``, a mapping to `BatchJob`.
     """
 
     JOBS: Mapping[str, Job]

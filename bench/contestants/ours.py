@@ -12,6 +12,7 @@ from typing import Any
 
 import nearmiss as nm
 import numpy as np
+from batches import CUTOFF, EPSILON, MARGIN, BatchTask
 from draws import DrawTask
 from nearmiss import _core
 
@@ -232,3 +233,22 @@ def _complement(task: DrawTask) -> Callable[[], Any]:
 
 
 DRAWS = {"weighted": _weighted, "complement": _complement}
+
+
+def _mine_batch(task: BatchTask) -> Callable[[], Any]:
+    miners = nm.loaders.miners
+    threads = task.threads
+    miner = {
+        "batch-hard": lambda: miners.BatchHardMiner(num_threads=threads),
+        "margin": lambda: miners.TripletMarginMiner(margin=MARGIN, num_threads=threads),
+        "distance-weighted": lambda: miners.DistanceWeightedMiner(
+            nonzero_loss_cutoff=CUTOFF, num_threads=threads
+        ),
+        "multi-similarity": lambda: miners.MultiSimilarityMiner(
+            epsilon=EPSILON, num_threads=threads
+        ),
+    }[task.kind]()
+    return lambda: miner(task.embeddings, task.labels)
+
+
+BATCHES = {"mine": _mine_batch}

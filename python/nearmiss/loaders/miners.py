@@ -387,7 +387,7 @@ class TripletMarginMiner(_DrawingMiner):
     -----
     Ordered by anchor, positive, negative. Margins are differences in float64 of distances computed
     from float32 scores; equality counts as written. Defaults, names and rules are those of
-    pytorch-metric-learning 2.8.
+    pytorch-metric-learning 2.9.
     """
 
     def __init__(
