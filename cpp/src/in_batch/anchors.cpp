@@ -27,18 +27,6 @@ std::size_t rounded_up(std::size_t value, std::size_t unit) {
 // Elementwise maxima vectorise; a single running maximum does not.
 constexpr std::uint32_t kStripes = 16;
 
-float greatest(std::span<const float> values) {
-    float stripes[kStripes];
-    std::fill(stripes, stripes + kStripes, -std::numeric_limits<float>::infinity());
-    std::size_t i = 0;
-    for (; i + kStripes <= values.size(); i += kStripes)
-        for (std::size_t k = 0; k < kStripes; ++k)
-            stripes[k] = values[i + k] > stripes[k] ? values[i + k] : stripes[k];
-    float found = *std::max_element(stripes, stripes + kStripes);
-    for (; i < values.size(); ++i) found = std::max(found, values[i]);
-    return found;
-}
-
 bool all_finite(std::span<const float> values) {
     float worst[kStripes] = {};  // 0 times what is not finite is NaN
     std::size_t i = 0;
@@ -49,6 +37,18 @@ bool all_finite(std::span<const float> values) {
 }
 
 }  // namespace
+
+float greatest(std::span<const float> values) noexcept {
+    float stripes[kStripes];
+    std::fill(stripes, stripes + kStripes, -std::numeric_limits<float>::infinity());
+    std::size_t i = 0;
+    for (; i + kStripes <= values.size(); i += kStripes)
+        for (std::size_t k = 0; k < kStripes; ++k)
+            stripes[k] = values[i + k] > stripes[k] ? values[i + k] : stripes[k];
+    float found = *std::max_element(stripes, stripes + kStripes);
+    for (; i < values.size(); ++i) found = std::max(found, values[i]);
+    return found;
+}
 
 std::uint32_t Anchor::negative_at(std::uint64_t rank) const noexcept {
     for (const Columns columns : negatives) {
@@ -137,47 +137,76 @@ void Anchors::sort_labels() {
     });
 }
 
-void Anchors::score_block(std::size_t begin,
-                          std::size_t end,
-                          float* scores,
-                          LowestError& errors) const {
+void Anchors::score(Columns rows, Columns columns, float* scores, LowestError& errors) const {
     const Rows& candidates = batch_.among_themselves ? anchors_ : others_;
-    const std::size_t per_chunk =
-        rounded_up(std::clamp<std::size_t>(kChunkBytes / (width_ * sizeof(double)), 4, 64), 4);
+    const std::uint32_t per_chunk = static_cast<std::uint32_t>(
+        rounded_up(std::clamp<std::size_t>(kChunkBytes / (width_ * sizeof(double)), 4, 64), 4));
     const auto sum = batch_.metric == Metric::l2 ? kernel_.pair_distances : kernel_.pair_products;
-    std::vector<double> sums((end - begin) * per_chunk);
-    for (std::size_t first = 0; first < num_candidates_; first += per_chunk) {
-        const std::size_t count = std::min(per_chunk, num_candidates_ - first);
-        sum({anchors_.elements.data() + begin * width_,
-             end - begin,
+    const std::size_t num_rows = rows.end - rows.begin;
+    const std::size_t num_columns = columns.end - columns.begin;
+    std::vector<double> sums(num_rows * per_chunk);
+    for (std::uint32_t first = columns.begin; first < columns.end; first += per_chunk) {
+        const std::size_t count = std::min(per_chunk, columns.end - first);
+        sum({anchors_.elements.data() + rows.begin * width_,
+             num_rows,
              candidates.elements.data() + first * width_,
              count,
              width_,
              sums.data(),
              per_chunk});
-        for (std::size_t i = begin; i < end; ++i) {
-            double* of_anchor = sums.data() + (i - begin) * per_chunk;
-            float* out = scores + (i - begin) * num_candidates_ + first;
+        for (std::size_t i = 0; i < num_rows; ++i) {
+            double* of_row = sums.data() + i * per_chunk;
+            float* out = scores + i * num_columns + (first - columns.begin);
             if (batch_.metric == Metric::cosine)
                 for (std::size_t j = 0; j < count; ++j)
-                    of_anchor[j] /= anchors_.norms[i] * candidates.norms[first + j];
+                    of_row[j] /= anchors_.norms[rows.begin + i] * candidates.norms[first + j];
             if (batch_.metric == Metric::l2)
-                for (std::size_t j = 0; j < count; ++j) of_anchor[j] = -of_anchor[j];
-            for (std::size_t j = 0; j < count; ++j)
-                out[j] = static_cast<float>(of_anchor[j]) + 0.0f;
+                for (std::size_t j = 0; j < count; ++j) of_row[j] = -of_row[j];
+            for (std::size_t j = 0; j < count; ++j) out[j] = static_cast<float>(of_row[j]) + 0.0f;
         }
     }
-    for (std::size_t i = begin; i < end; ++i) {
-        const std::span<const float> row(scores + (i - begin) * num_candidates_, num_candidates_);
+    for (std::size_t i = 0; i < num_rows; ++i) {
+        const std::span<const float> row(scores + i * num_columns, num_columns);
         if (all_finite(row)) continue;
-        const auto j =
-            std::find_if(row.begin(), row.end(), [](float s) { return !std::isfinite(s); }) -
-            row.begin();
-        errors.note(i,
-                    "the score of embeddings row " + std::to_string(i) + " and candidate " +
-                        std::to_string(j) + " overflows float32; scale the embeddings down");
+        const auto bad =
+            std::find_if(row.begin(), row.end(), [](float s) { return !std::isfinite(s); });
+        const std::size_t anchor = rows.begin + i;
+        const std::size_t candidate = columns.begin + static_cast<std::size_t>(bad - row.begin());
+        errors.note(anchor * num_candidates_ + candidate,
+                    "the score of embeddings row " + std::to_string(anchor) + " and candidate " +
+                        std::to_string(candidate) +
+                        " overflows float32; scale the embeddings down");
         return;
     }
+}
+
+std::span<const std::uint32_t> Anchors::labelled(std::int64_t label) const {
+    const auto [first, last] =
+        std::equal_range(sorted_labels_.begin(), sorted_labels_.end(), label);
+    return {by_label_.data() + (first - sorted_labels_.begin()),
+            static_cast<std::size_t>(last - first)};
+}
+
+void Anchors::for_each_tile(const std::function<void(Tile& tile)>& visit) const {
+    const std::size_t side = kMostPerBlock;
+    const std::size_t per_way = (size() + side - 1) / side;
+    std::vector<Tile> tiles;
+    const auto range = [&](std::size_t block) {
+        return Columns{static_cast<std::uint32_t>(block * side),
+                       static_cast<std::uint32_t>(std::min(size(), (block + 1) * side))};
+    };
+    for (std::size_t i = 0; i < per_way; ++i)
+        for (std::size_t j = i; j < per_way; ++j) tiles.push_back({range(i), range(j), nullptr});
+    LowestError errors;
+    run_parallel(tiles.size(), tiles.size(), execution_, [&](std::size_t t, TaskContext& job) {
+        AlignedBuffer<float> scores(side * side);
+        Tile tile = tiles[t];
+        tile.scores = scores.data();
+        score(tile.rows, tile.columns, tile.scores, errors);
+        visit(tile);
+        job.checkpoint(1);
+    });
+    errors.raise();
 }
 
 void Anchors::visit_blocks(const std::function<Visit(std::size_t block)>& make) const {
@@ -189,7 +218,10 @@ void Anchors::visit_blocks(const std::function<Visit(std::size_t block)>& make) 
         const float* scores = batch_.scores.data() + begin * num_candidates_;
         if (batch_.scores.empty()) {
             computed = AlignedBuffer<float>((end - begin) * num_candidates_);
-            score_block(begin, end, computed.data(), errors);
+            score({static_cast<std::uint32_t>(begin), static_cast<std::uint32_t>(end)},
+                  {0, static_cast<std::uint32_t>(num_candidates_)},
+                  computed.data(),
+                  errors);
             scores = computed.data();
         }
         const Visit visit = make(block);
@@ -198,26 +230,22 @@ void Anchors::visit_blocks(const std::function<Visit(std::size_t block)>& make) 
         for (std::size_t i = begin; i < end; ++i) {
             positives.clear();
             negatives.clear();
-            const auto [first, last] =
-                std::equal_range(sorted_labels_.begin(), sorted_labels_.end(), batch_.labels[i]);
+            const std::span<const std::uint32_t> same = labelled(batch_.labels[i]);
             std::uint32_t from = 0;
             const auto add_negatives = [&](std::uint32_t to) {
                 if (from < to) negatives.push_back({from, to});
             };
-            for (auto at = first - sorted_labels_.begin(); at < last - sorted_labels_.begin();
-                 ++at) {
-                const std::uint32_t j = by_label_[static_cast<std::size_t>(at)];
+            for (const std::uint32_t j : same) {
                 add_negatives(j);
                 from = j + 1;
                 if (!batch_.among_themselves || j != i) positives.push_back(j);
             }
             add_negatives(static_cast<std::uint32_t>(num_candidates_));
-            const auto num_same = static_cast<std::size_t>(last - first);
             visit({i,
                    {scores + (i - begin) * num_candidates_, num_candidates_},
                    positives,
                    negatives,
-                   num_candidates_ - num_same});
+                   num_candidates_ - same.size()});
             job.checkpoint();
         }
         job.checkpoint(1);

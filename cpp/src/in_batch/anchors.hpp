@@ -43,6 +43,23 @@ struct Anchor {
 // The negative with the highest score, the lower of equals; there is one.
 [[nodiscard]] std::uint32_t nearest_negative(const Anchor& anchor) noexcept;
 
+// Scores of anchors and candidates that are rows of one set: all columns are at or after all rows,
+// or both are the same.
+struct Tile {
+    Columns rows;
+    Columns columns;
+    float* scores;  // may be overwritten
+
+    [[nodiscard]] bool on_diagonal() const noexcept { return rows.begin == columns.begin; }
+    [[nodiscard]] std::span<float> row(std::uint32_t i) const noexcept {
+        const std::size_t width = columns.end - columns.begin;
+        return {scores + (i - rows.begin) * width, width};
+    }
+};
+
+// The greatest of them, -infinity of none.
+[[nodiscard]] float greatest(std::span<const float> values) noexcept;
+
 // Checked and made ready for scoring.
 class Anchors {
   public:
@@ -54,6 +71,16 @@ class Anchors {
     [[nodiscard]] std::size_t num_blocks() const noexcept {
         return (size() + per_block_ - 1) / per_block_;
     }
+
+    // Whether scores are the same both ways, so that one of both need not be computed.
+    [[nodiscard]] bool symmetric() const noexcept {
+        return batch_.among_themselves && batch_.scores.empty();
+    }
+    // Candidates with this label, ascending.
+    [[nodiscard]] std::span<const std::uint32_t> labelled(std::int64_t label) const;
+    // visit(tile) for tiles that hold each pair of rows at least one way round, on any thread.
+    // Requires symmetric().
+    void for_each_tile(const std::function<void(Tile& tile)>& visit) const;
 
     // One worker is made for every block of successive anchors, by make(block), and called with
     // each of them in turn, on any thread.
@@ -75,7 +102,8 @@ class Anchors {
     void visit_blocks(const std::function<Visit(std::size_t block)>& make) const;
     [[nodiscard]] Rows prepare(MatrixView rows, const char* name) const;
     void sort_labels();
-    void score_block(std::size_t begin, std::size_t end, float* scores, LowestError& errors) const;
+    // Row after row, as many as there are columns.
+    void score(Columns rows, Columns columns, float* scores, LowestError& errors) const;
 
     const Batch& batch_;
     const Execution& execution_;

@@ -127,18 +127,6 @@ class NearestNegatives {
 
 }  // namespace
 
-Triplets batch_hard(const Batch& batch, const Execution& execution) {
-    const Anchors anchors(batch, execution);
-    std::vector<Found> blocks(anchors.num_blocks());
-    anchors.for_each_block([&](std::size_t block) {
-        return [out = &blocks[block]](const Anchor& anchor) {
-            if (has_both(anchor))
-                out->add(anchor.row, farthest_positive(anchor), nearest_negative(anchor));
-        };
-    });
-    return join_triplets(std::move(blocks), execution);
-}
-
 Triplets margin_triplets(const Batch& batch,
                          const MarginRule& rule,
                          std::optional<std::size_t> max_triplets,
