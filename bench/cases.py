@@ -9,10 +9,11 @@ from typing import Literal, TypeAlias
 from data import ElementType, Source
 from limits import LimitsKind
 
-Suite: TypeAlias = Literal["topk", "mine", "sample", "batches"]
+Suite: TypeAlias = Literal["topk", "mine", "sample", "batches", "in-batch"]
 # search: nearest rows, under limits where the case names some; bands: draws from bands of ranks, k
 # being the last; pairs: negatives of known pairs; memory: how much `mine` needs; weighted,
-# complement: random draws (see draws.py); packing: batches without conflicts (see packing.py).
+# complement: random draws (see draws.py); packing: batches without conflicts (see packing.py). The
+# others: miners inside a batch (see in_batch.py).
 Kind: TypeAlias = Literal[
     "search",
     "bands",
@@ -22,6 +23,10 @@ Kind: TypeAlias = Literal[
     "weighted",
     "complement",
     "packing",
+    "batch-hard",
+    "margin",
+    "distance-weighted",
+    "multi-similarity",
 ]
 
 
@@ -30,7 +35,7 @@ class Size:
     """n queries, m corpus rows, k results, d dimensions.
 
     Of draws: m columns or items, k draws, d excluded items per query. Of packing: n pairs, k rows
-    in a batch.
+    in a batch. Of miners: n rows compared with each other, k of each class.
     """
 
     n: int
@@ -126,6 +131,13 @@ def _mine(name: str, kind: Kind) -> Case:
     )  # fmt: skip
 
 
+def _miner(kind: Kind, n: int) -> Case:
+    return Case(
+        f"miner-{kind}", "in-batch", kind, "made-up", Size(n, n, 4, 256), Size(64, 64, 4, 256),
+        (_match("one batch", "ours:mine", {"pytorch_metric_learning:mine": 5.0}),),
+    )  # fmt: skip
+
+
 CASES = (
     _topk("topk-384-k100", "docstrings", Size(4096, 200_000, 100, 384), 2.8),
     _topk("topk-384-k10", "docstrings", Size(4096, 200_000, 10, 384), 3.0),
@@ -180,6 +192,10 @@ CASES = (
           _match("later epochs", "ours:pack-again",
                  {"sentence_transformers:no-duplicates": 20.0,
                   "sentence_transformers:no-duplicates-hashed": None}))),
+    _miner("batch-hard", 1024),
+    _miner("margin", 1024),
+    _miner("distance-weighted", 1024),
+    _miner("multi-similarity", 4096),
     Case("memory", "mine", "memory", "docstrings", Size(4096, 200_000, 100, 384),
          Size(60, 2500, 100, 384), ()),
 )  # fmt: skip

@@ -19,6 +19,8 @@ import checks
 import data
 import draw_checks
 import draws
+import in_batch
+import in_batch_checks
 import numpy as np
 import packing
 import report
@@ -280,20 +282,22 @@ def run_match(
     return record
 
 
-def run_draws(
-    match: Match, task: draws.DrawTask, settings: Settings, machine: Machine
-) -> dict[str, Any]:
-    """Time one match of random draws, check their law, and sum it up."""
-    names = [match.ours, *match.peers]
-    adapters = {name: load_adapter(name.partition(":")[0]) for name in names}
-
-    def run_of(name: str, of: draws.DrawTask) -> Run:
-        run: Run = adapters[name].DRAWS[name.partition(":")[2]](of)  # type: ignore[attr-defined]
-        return run
-
-    runs = {name: run_of(name, task) for name in names}
+def time_jobs(
+    match: Match, kind: str, task: Any, settings: Settings, machine: Machine
+) -> tuple[Match, dict[str, Adapter], Timings]:
+    """Time jobs that search nothing: those in the adapters' mapping ``kind``."""
+    adapters: dict[str, Adapter] = {}
+    for name in [match.ours, *match.peers]:
+        try:
+            adapters[name] = load_adapter(name.partition(":")[0])
+        except Unavailable as reason:
+            say(f"  left out: {reason}")
+    for adapter in adapters.values():
+        adapter.set_threads(settings.threads)
+    runs = {name: job_of(adapters[name], kind, name, task) for name in adapters}
     if settings.noise_floor:
-        runs = {match.ours: runs[match.ours], "the same again": run_of(match.ours, task)}
+        again = job_of(adapters[match.ours], kind, match.ours, task)
+        runs = {match.ours: runs[match.ours], "the same again": again}
         adapters = dict.fromkeys(runs, adapters[match.ours])
         match = replace(match, targets={})
     with threadpool_limits(limits=settings.threads):
@@ -303,12 +307,27 @@ def run_draws(
             discard_first=not settings.smoke,
             read_peak=lambda: machine.probe(settings.threads),
         )
+    return match, adapters, timings
+
+
+def job_of(adapter: Adapter, kind: str, name: str, task: Any) -> Run:
+    """The run written ``adapter:job`` of a mapping of jobs that not every adapter has."""
+    run: Run = getattr(adapter, kind)[name.partition(":")[2]](task)
+    return run
+
+
+def run_draws(
+    match: Match, task: draws.DrawTask, settings: Settings, machine: Machine
+) -> dict[str, Any]:
+    """Time one match of random draws, check their law, and sum it up."""
+    match, adapters, timings = time_jobs(match, "DRAWS", task, settings, machine)
     num_draws = task.k * len(task.query_ids)
     record = summarise(match, timings, lambda median_s: {"draws_per_s": num_draws / median_s})
-    rows = {name: draws.rows_of(timings.results[name]) for name in runs}
+    rows = {name: draws.rows_of(timings.results[name]) for name in adapters}
     record["checks"] = {name: draw_checks.check_draws(name, task, of) for name, of in rows.items()}
     first = np.arange(min(_ONE_THREAD_QUERIES, len(task.query_ids)))
-    again = draws.rows_of(run_of(match.ours, task.take(first, threads=1))())
+    alone = job_of(adapters[match.ours], "DRAWS", match.ours, task.take(first, threads=1))
+    again = draws.rows_of(alone())
     cause = "the number of threads or the batch"
     draw_checks.check_same_draws(match.ours, cause, rows[match.ours][first], again)
     record["versions"] = {name: adapter.describe() for name, adapter in adapters.items()}
@@ -319,33 +338,34 @@ def run_packing(
     match: Match, task: packing.PackTask, settings: Settings, machine: Machine
 ) -> dict[str, Any]:
     """Time one match of batches without conflicts, check them, and sum it up."""
-    adapters: dict[str, Any] = {}
-    runs: dict[str, Run] = {}
-    for name in [match.ours, *match.peers]:
-        adapter_name, _, job = name.partition(":")
-        try:
-            adapters[name] = load_adapter(adapter_name)
-        except Unavailable as reason:
-            say(f"  left out: {reason}")
-            continue
-        runs[name] = adapters[name].PACKS[job](task)
-    if settings.noise_floor:
-        runs = {match.ours: runs[match.ours], "the same again": runs[match.ours]}
-        adapters = dict.fromkeys(runs, adapters[match.ours])
-        match = replace(match, targets={})
-    with threadpool_limits(limits=settings.threads):
-        timings = interleave(
-            runs,
-            settings.rounds,
-            discard_first=not settings.smoke,
-            read_peak=lambda: machine.probe(settings.threads),
-        )
+    match, adapters, timings = time_jobs(match, "PACKS", task, settings, machine)
     num_rows = len(task.questions)
     record = summarise(match, timings, lambda median_s: {"rows_per_s": num_rows / median_s})
     record["checks"] = {
-        name: packing.check_batches(name, task, timings.results[name]) for name in runs
+        name: packing.check_batches(name, task, timings.results[name]) for name in adapters
     }
-    packing.check_same_batches(match.ours, timings.results[match.ours], runs[match.ours]())
+    again = job_of(adapters[match.ours], "PACKS", match.ours, task)()
+    packing.check_same_batches(match.ours, timings.results[match.ours], again)
+    record["versions"] = {name: adapter.describe() for name, adapter in adapters.items()}
+    return record
+
+
+def run_in_batch(
+    match: Match, task: in_batch.InBatchTask, size: Size, settings: Settings, machine: Machine
+) -> dict[str, Any]:
+    """Time one match of miners inside a batch, compare what they found, and sum it up."""
+    match, adapters, timings = time_jobs(match, "MINERS", task, settings, machine)
+    record = summarise(match, timings, partial(multiply_add_rates, size, machine.peak_gflops))
+    ours = timings.results[match.ours]
+    alone = replace(task, threads=1)
+    again = job_of(adapters[match.ours], "MINERS", match.ours, alone)()
+    for found, wanted in zip(in_batch.halves_of(again), in_batch.halves_of(ours), strict=True):
+        if not np.array_equal(found, wanted):
+            raise checks.WrongAnswer(f"{match.ours}: depends on the number of threads")
+    record["checks"] = {
+        name: in_batch_checks.check_mined(task, ours, name, timings.results[name])
+        for name in adapters
+    }
     record["versions"] = {name: adapter.describe() for name, adapter in adapters.items()}
     return record
 
@@ -388,6 +408,13 @@ def run_case(case: Case, settings: Settings, machine: Machine) -> dict[str, Any]
         pairs = packing.make_task(size.n, size.k)
         record["origin"] = "made up"
         record["matches"] = [run_packing(match, pairs, settings, machine) for match in case.matches]
+        return record
+    if case.suite == "in-batch":
+        batch = in_batch.make_task(case.kind, size.n, size.k, size.d, settings.threads)
+        record["origin"] = "made up"
+        record["matches"] = [
+            run_in_batch(match, batch, size, settings, machine) for match in case.matches
+        ]
         return record
     task = load_task(case, size, settings)
     record["origin"] = task.vectors.origin

@@ -64,8 +64,8 @@ def pair_scores(queries: np.ndarray, corpus: np.ndarray, metric: str) -> np.ndar
 def scores(queries: np.ndarray, corpus: np.ndarray, metric: str) -> np.ndarray:
     """Return the float32 score of every pair, ``(n, m)``. Overflow shows as an infinity."""
     n, m = len(queries), len(corpus)
-    if n == 0:
-        return np.zeros((0, m), np.float32)
+    if n == 0 or m == 0:
+        return np.zeros((n, m), np.float32)
     return np.stack(
         [pair_scores(np.repeat(queries[i : i + 1], m, axis=0), corpus, metric) for i in range(n)]
     )

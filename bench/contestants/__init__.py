@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from data import Vectors
 from draws import DrawTask
+from in_batch import InBatchTask
 from limits import Limits
 
 
@@ -60,13 +61,15 @@ class Answer:
 
 Job: TypeAlias = Callable[[Task], Callable[[], Any]]
 DrawJob: TypeAlias = Callable[[DrawTask], Callable[[], Any]]
+InBatchJob: TypeAlias = Callable[[InBatchTask], Callable[[], Any]]
 
 
 class Adapter(Protocol):
     """A peer. ``JOBS`` maps a job's name to what prepares it.
 
     An adapter with jobs of the suite ``sample`` has them in ``DRAWS``, a mapping to `DrawJob`; of
-    the suite ``batches`` in ``PACKS``, a mapping to `PackJob` of packing.py.
+    the suite ``batches`` in ``PACKS``, a mapping to `PackJob` of packing.py; of the suite
+    ``in-batch`` in ``MINERS``, a mapping to `InBatchJob`.
     """
 
     JOBS: Mapping[str, Job]

@@ -13,6 +13,7 @@ from typing import Any
 import nearmiss as nm
 import numpy as np
 from draws import DrawTask
+from in_batch import CUTOFF, EPSILON, MARGIN, InBatchTask
 from nearmiss import _core
 from packing import PackTask, Rows
 
@@ -250,3 +251,22 @@ def _pack_again(task: PackTask) -> Callable[[], list[Rows]]:
 
 
 PACKS = {"pack": _pack, "pack-again": _pack_again}
+
+
+def _mine_batch(task: InBatchTask) -> Callable[[], Any]:
+    miners = nm.loaders.miners
+    threads = task.threads
+    miner = {
+        "batch-hard": lambda: miners.BatchHardMiner(num_threads=threads),
+        "margin": lambda: miners.TripletMarginMiner(margin=MARGIN, num_threads=threads),
+        "distance-weighted": lambda: miners.DistanceWeightedMiner(
+            nonzero_loss_cutoff=CUTOFF, num_threads=threads
+        ),
+        "multi-similarity": lambda: miners.MultiSimilarityMiner(
+            epsilon=EPSILON, num_threads=threads
+        ),
+    }[task.kind]()
+    return lambda: miner(task.embeddings, task.labels)
+
+
+MINERS = {"mine": _mine_batch}

@@ -17,14 +17,14 @@ Precision parse_precision(const std::string& name) {
     throw InvalidArgument("precision: expected 'auto', 'float32' or 'int8', got '" + name + "'");
 }
 
-namespace {
-
 Metric parse_metric(const std::string& name) {
     if (name == "cosine") return Metric::cosine;
     if (name == "ip") return Metric::ip;
     if (name == "l2") return Metric::l2;
     throw InvalidArgument("metric: expected 'cosine', 'ip' or 'l2', got '" + name + "'");
 }
+
+namespace {
 
 const char* metric_name(Metric metric) {
     static constexpr const char* kNames[] = {"cosine", "ip", "l2"};

@@ -17,6 +17,7 @@ void register_errors();
 void bind_batches(pybind11::module_& module);
 void bind_corpus(pybind11::module_& module);
 void bind_designs(pybind11::module_& module);
+void bind_in_batch(pybind11::module_& module);
 void bind_mine(pybind11::module_& module);
 void bind_random(pybind11::module_& module);
 void bind_runtime(pybind11::module_& module);
@@ -30,6 +31,7 @@ struct PyCorpus {
     Corpus corpus;
 };
 
+[[nodiscard]] Metric parse_metric(const std::string& name);
 [[nodiscard]] Precision parse_precision(const std::string& name);
 
 // Checks for signals between steps of the work, then calls `progress` (None: nothing).

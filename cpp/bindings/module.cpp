@@ -13,6 +13,7 @@ PYBIND11_MODULE(_core, module) {
     bind_corpus(module);
     bind_mine(module);
     bind_designs(module);
+    bind_in_batch(module);
     bind_row_cuts(module);
     bind_sampling(module);
 }

@@ -74,6 +74,68 @@ class Corpus:
     @property
     def nbytes(self) -> int: ...
 
+@final
+class Batch:
+    """Rows of a batch and their labels. Keeps references to the arrays."""
+
+    def __init__(
+        self,
+        anchors: _Matrix,
+        anchor_type: str,
+        candidates: _Matrix | None,  # None: the anchors, and nothing is paired with itself
+        candidate_type: str,
+        labels: _Int64,
+        candidate_labels: _Int64,
+        metric: str,
+        scores: _Float32 | None = None,  # (n, m), computed elsewhere
+    ) -> None: ...
+    # Gauges: "score", "distance", "squared_distance". Triplets are (anchors, positives, negatives),
+    # pairs (anchors, positives, anchors, negatives).
+    def batch_hard(self, num_threads: int = 0) -> tuple[_Int64, _Int64, _Int64]: ...
+    def margin_triplets(
+        self,
+        gauge: str,
+        above: float,
+        most: float,
+        max_triplets: int | None,
+        seed: int,
+        step: int,
+        num_threads: int = 0,
+    ) -> tuple[_Int64, _Int64, _Int64]: ...
+    def semi_hard(
+        self,
+        gauge: str,
+        margin: float,
+        nearest: bool,
+        or_any_negative: bool,
+        max_triplets: int | None,
+        seed: int,
+        step: int,
+        num_threads: int = 0,
+    ) -> tuple[_Int64, _Int64, _Int64]: ...
+    def soft_hard(
+        self, or_any: bool, seed: int, step: int, num_threads: int = 0
+    ) -> tuple[_Int64, _Int64, _Int64]: ...
+    def distance_weighted(
+        self,
+        dimensions: float,
+        nearest: float,
+        farthest: float,
+        max_triplets: int | None,
+        seed: int,
+        step: int,
+        num_threads: int = 0,
+    ) -> tuple[_Int64, _Int64, _Int64]: ...
+    def multi_similarity(
+        self, gauge: str, epsilon: float, num_threads: int = 0
+    ) -> tuple[_Int64, _Int64, _Int64, _Int64]: ...
+    def nearest_negatives(
+        self, k: int, num_threads: int = 0
+    ) -> tuple[_Int64, _Int64, _Int64, _Int64]: ...
+
+def log_distance_weights(
+    distances: _Float64, dimensions: float, nearest: float, farthest: float
+) -> _Float64: ...
 def topk(
     queries: _Matrix,
     element_type: str,

@@ -222,6 +222,19 @@ def to_lists(value: Any, name: str, num_queries: int, num_rows: int | None) -> L
     return _group_by_query(pairs, num_queries)
 
 
+def count_lists(value: Any) -> int | None:
+    """Return for how many queries a form that `to_lists` takes has lists, None for no form."""
+    if value is None:
+        return None
+    if isinstance(value, Positives):
+        return value.num_queries
+    if isinstance(value, tuple) and len(value) == 2 and hasattr(value[0], "__len__"):
+        return max(0, len(value[0]) - 1)
+    if hasattr(value, "tocsr"):
+        return int(value.shape[0])
+    return len(value) if hasattr(value, "__len__") else 0
+
+
 def _to_pairs(value: Any, name: str, num_queries: int, num_rows: int | None) -> _Pairs:
     if isinstance(value, Positives):
         return _from_positives(value, name, num_queries)

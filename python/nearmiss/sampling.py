@@ -38,7 +38,7 @@ from nearmiss.designs import (
     local_pivotal,
     pivotal,
 )
-from nearmiss.positives import Lists, Positives, to_lists
+from nearmiss.positives import Lists, count_lists, to_lists
 from nearmiss.request import check_query_ids
 from nearmiss.runtime import resolve_num_threads
 from nearmiss.thresholds import mean_plus_sd, quantile, whisker
@@ -365,7 +365,7 @@ def complement(
         masses = _core.power_weights(given, exponent, "weights")
     elif exponent != 1:
         raise ValueError(f"power: {exponent} needs weights to apply to")
-    queries = _queries(query_ids, _num_lists(excluded))
+    queries = _queries(query_ids, count_lists(excluded))
     lists = to_lists(excluded, "excluded", len(queries), num_items)
     if lists is None:
         lists = Lists(np.zeros(len(queries) + 1, dtype=np.int64), np.empty(0, dtype=np.int64))
@@ -386,16 +386,3 @@ def _queries(query_ids: npt.ArrayLike | None, count: int | None) -> Int64:
             "query_ids: needed, since excluded does not say how many queries there are"
         )
     return np.arange(count, dtype=np.int64)
-
-
-def _num_lists(excluded: Any) -> int | None:
-    """Return for how many queries there are lists, None if that is not said."""
-    if excluded is None:
-        return None
-    if isinstance(excluded, Positives):
-        return excluded.num_queries
-    if isinstance(excluded, tuple) and len(excluded) == 2 and hasattr(excluded[0], "__len__"):
-        return max(0, len(excluded[0]) - 1)
-    if hasattr(excluded, "tocsr"):
-        return int(excluded.shape[0])
-    return len(excluded) if hasattr(excluded, "__len__") else 0

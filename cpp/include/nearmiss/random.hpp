@@ -33,6 +33,9 @@ enum class Stream : std::uint32_t {
     batch_far = 100,      // row; counter: column of its neighbours
     batch_tuples = 101,   // tuple; counter: draw number
     two_means = 102,      // node of the tree; counter: draw number
+    // 128 and on: miners inside a batch, whose step is the epoch and whose anchors are the queries
+    in_batch = 128,           // counter: draw number
+    in_batch_triplets = 129,  // query 0, counter: draw number
 };
 
 using PhiloxBlock = std::array<std::uint32_t, 4>;

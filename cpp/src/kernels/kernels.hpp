@@ -130,6 +130,17 @@ struct RowList {
 // Element types, in the order of ElementType.
 inline constexpr std::size_t kNumElementTypes = 5;
 
+// Two blocks of rows in float64, padded with zeros to a multiple of eight elements.
+struct PairBlock {
+    const double* left;  // left_rows x width
+    std::size_t left_rows;
+    const double* right;  // right_rows x width
+    std::size_t right_rows;
+    std::size_t width;   // a multiple of 8
+    double* sums;        // of (left i, right j) at [i * stride + j]
+    std::size_t stride;  // at least right_rows
+};
+
 struct KernelTable {
     const char* name;
 
@@ -160,6 +171,10 @@ struct KernelTable {
     double (*rank_floor)(const double* keys, std::size_t count, std::size_t rank);
     // Bit i % 64 of bits[i / 64]: whether keys[i] >= least, which is above -infinity.
     void (*keys_from)(const double* keys, std::size_t count, double least, std::uint64_t* bits);
+
+    // D(left, right), and sum (left - right)^2, of every pair: the bits of PerType's.
+    void (*pair_products)(const PairBlock& block);
+    void (*pair_distances)(const PairBlock& block);
 
     // Promise 1 of the design: sums in float64 over eight lanes, the same bits on every target.
     struct PerType {

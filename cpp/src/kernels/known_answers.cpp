@@ -396,6 +396,26 @@ const char* wrong_for_rows(const KernelTable& table, std::size_t type, std::size
     return nullptr;
 }
 
+using OfPairs = void (*)(const PairBlock&);
+
+std::vector<double> sums_of_pairs(OfPairs sum, std::size_t left, std::size_t right) {
+    constexpr std::size_t kWidth = 24;
+    Numbers numbers(left * 100 + right);
+    std::vector<double> rows((left + right) * kWidth);
+    for (double& element : rows) element = static_cast<double>(any_float(numbers));
+    std::vector<double> sums(left * (right + 2), 0.0);
+    sum({rows.data(), left, rows.data() + left * kWidth, right, kWidth, sums.data(), right + 2});
+    return sums;
+}
+
+bool pairs_right(OfPairs found, OfPairs wanted) {
+    for (const std::size_t left : {1, 2, 5, 8})
+        for (const std::size_t right : {1, 3, 4, 9})
+            if (!same_bits(sums_of_pairs(found, left, right), sums_of_pairs(wanted, left, right)))
+                return false;
+    return true;
+}
+
 // ---- randomness: all of it decides draws, so it must agree to the last bit -----------------------
 using OfNumbers = void (*)(const double*, std::size_t, double*);
 
@@ -543,6 +563,10 @@ std::string wrong_answer(const KernelTable& table) {
     if (!noisy_keys_is_right(table)) return "noisy_keys";
     if (!rank_floor_is_right(table)) return "rank_floor";
     if (!keys_from_is_right(table)) return "keys_from";
+    if (!pairs_right(table.pair_products, kernel_table_scalar.pair_products))
+        return "pair_products";
+    if (!pairs_right(table.pair_distances, kernel_table_scalar.pair_distances))
+        return "pair_distances";
     for (std::size_t type = 0; type < kNumElementTypes; ++type)
         for (const std::size_t cols : {1, 8, 19, 45})
             if (const char* wrong = wrong_for_rows(table, type, cols)) return wrong;

@@ -7,6 +7,7 @@
 #include "kernels/generic/encode.hpp"
 #include "kernels/generic/logarithms.hpp"
 #include "kernels/generic/noise.hpp"
+#include "kernels/generic/pairs.hpp"
 #include "kernels/generic/rows.hpp"
 #include "kernels/generic/screen.hpp"
 #include "kernels/generic/screen_codes.hpp"
@@ -46,6 +47,8 @@ constinit const KernelTable NEARMISS_TABLE_NAME(NEARMISS_TARGET) = {
     &noisy_keys,
     &rank_floor,
     &keys_from,
+    &pair_products,
+    &pair_distances,
     {
         kernels_of_type<float>,
         kernels_of_type<Half>,
