@@ -16,6 +16,7 @@ namespace nearmiss::bindings {
 void register_errors();
 void bind_corpus(pybind11::module_& module);
 void bind_designs(pybind11::module_& module);
+void bind_kmeans(pybind11::module_& module);
 void bind_mine(pybind11::module_& module);
 void bind_random(pybind11::module_& module);
 void bind_runtime(pybind11::module_& module);

@@ -10,6 +10,7 @@ PYBIND11_MODULE(_core, module) {
     bind_runtime(module);
     bind_random(module);
     bind_corpus(module);
+    bind_kmeans(module);
     bind_mine(module);
     bind_designs(module);
     bind_row_cuts(module);

@@ -8,6 +8,7 @@ from importlib import import_module
 from types import ModuleType
 
 from nearmiss import formats, sampling, strategies
+from nearmiss.clustering import KMeans
 from nearmiss.corpus import Corpus
 from nearmiss.limits import Limits
 from nearmiss.mining import mine, mine_candidates, topk
@@ -17,6 +18,7 @@ from nearmiss.runtime import __version__, build_info, simd_targets
 
 __all__ = [
     "Corpus",
+    "KMeans",
     "Limits",
     "Negatives",
     "Positives",

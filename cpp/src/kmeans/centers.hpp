@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// Centres, packed to be searched for the nearest.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "nearmiss/kmeans.hpp"
+
+namespace nearmiss {
+
+// Rows of a walk over all of them.
+inline constexpr std::size_t kRowsPerBlock = std::size_t{1} << 16;
+
+// f(begin, end, execution) for ascending blocks of rows; progress goes from the fraction `from` to
+// `to`.
+template <class F>
+void for_blocks(std::size_t num_rows,
+                double from,
+                double to,
+                const Execution& execution,
+                const F& f) {
+    for (std::size_t begin = 0; begin < num_rows; begin += kRowsPerBlock) {
+        const std::size_t end = std::min(num_rows, begin + kRowsPerBlock);
+        const double first = static_cast<double>(begin) / static_cast<double>(num_rows);
+        const double share = static_cast<double>(end - begin) / static_cast<double>(num_rows);
+        Execution part{execution.num_threads, {}};
+        if (execution.progress)
+            part.progress = [&, first, share](double fraction) {
+                execution.progress(from + (to - from) * (first + share * fraction));
+            };
+        f(begin, end, part);
+    }
+}
+
+// Root norms of rows that distances are taken from; throws InvalidArgument naming `argument`.
+[[nodiscard]] std::vector<double> measure_rows(MatrixView rows,
+                                               Metric metric,
+                                               const char* argument,
+                                               const Execution& execution);
+
+[[nodiscard]] inline MatrixView view_of_centers(std::span<const float> centers, std::size_t dim) {
+    return {reinterpret_cast<const std::byte*>(centers.data()),
+            centers.size() / dim,
+            dim,
+            static_cast<std::ptrdiff_t>(dim * sizeof(float)),
+            ElementType::float32};
+}
+
+// Labels and scores of the rows [begin, end), written to their places.
+class CenterSearch {
+  public:
+    // `centers` must outlive it.
+    CenterSearch(const Points& points, MatrixView centers, const Execution& execution)
+        : points_(points),
+          corpus_(centers, points.metric(), {}, execution.at(0)) {}
+
+    void assign(std::size_t begin,
+                std::size_t end,
+                Assignment& assignment,
+                const Execution& execution) const;
+
+  private:
+    const Points& points_;
+    Corpus corpus_;
+};
+
+// Adds up the rows of clusters, block by block.
+class Summation {
+  public:
+    Summation(const Points& points, std::size_t num_clusters);
+
+    // Blocks in ascending order. `labels`: of all rows.
+    void add(std::size_t begin,
+             std::size_t end,
+             std::span<const std::int32_t> labels,
+             const Execution& execution);
+
+    [[nodiscard]] const ClusterSums& sums() const noexcept { return sums_; }
+    [[nodiscard]] ClusterSums&& take() && noexcept { return std::move(sums_); }
+
+  private:
+    void sort_by_label(std::size_t begin, std::size_t end, std::span<const std::int32_t> labels);
+    void add_cluster(std::size_t cluster, std::vector<float>& scratch);
+
+    const Points& points_;
+    ClusterSums sums_;
+    std::vector<std::uint32_t> order_;   // the block's rows, by label, then ascending
+    std::vector<std::uint32_t> starts_;  // of each cluster in `order_`
+};
+
+}  // namespace nearmiss
