@@ -215,7 +215,7 @@ class KMeans:
         )
 
     def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray[np.object_]:
-        """Return names for the columns of `transform`: ``kmeans0``, ``kmeans1``, …"""
+        """Return names for the columns of `transform`: ``kmeans0`` and so on."""
         self._check_fitted()
         names = [f"kmeans{cluster}" for cluster in range(len(self.cluster_centers_))]
         return np.array(names, dtype=object)
@@ -429,15 +429,33 @@ class KMeans:
 
 
 def _as_rows(X: Any) -> Matrix:
-    """Return X as the core takes it; integers that `Corpus` refuses become float64."""
-    dtype = getattr(X, "dtype", None)
-    whole = isinstance(dtype, np.dtype) and dtype.kind in "iub"
-    if whole and dtype not in (np.int8, np.uint8):
-        X = np.asarray(X).astype(np.float64)
-    matrix = as_matrix(X, "X")
+    """Return X as the core takes it; numbers that `Corpus` refuses become float64 if real.
+
+    Messages say what scikit-learn's say, which its checks of estimators look for.
+    """
+    matrix = as_matrix(_as_real_numbers(X), "X")
     if len(matrix.rows) == 0:
         raise ValueError("X: empty, expected at least one row")
     return matrix
+
+
+def _as_real_numbers(X: Any) -> Any:
+    if not isinstance(X, np.ndarray):
+        if hasattr(X, "dtype") or not hasattr(X, "__array__"):
+            return X
+        X = np.asarray(X)
+    if X.dtype.kind == "c":
+        raise ValueError(f"X: Complex data not supported, got {X.dtype.name}")
+    if X.ndim == 1:
+        raise ValueError(
+            f"X: expected a 2-dimensional array, got shape {X.shape}. Reshape your data: "
+            "X.reshape(1, -1) if it is one row, X.reshape(-1, 1) if rows have one element"
+        )
+    if X.ndim == 2 and X.shape[1] == 0:
+        raise ValueError(f"X: 0 feature(s) (shape={X.shape}) while a minimum of 1 is required.")
+    if X.dtype.kind in "iubO" and X.dtype not in (np.int8, np.uint8):
+        return X.astype(np.float64)
+    return X
 
 
 def _as_weights(sample_weight: npt.ArrayLike | None, num_rows: int) -> Float64 | None:
@@ -452,7 +470,7 @@ def _as_weights(sample_weight: npt.ArrayLike | None, num_rows: int) -> Float64 |
             f"{weights[row]}"
         )
     if not weights.any():
-        raise ValueError("sample_weight: all rows have weight 0")
+        raise ValueError("sample_weight: all weights are zero")
     return weights
 
 

@@ -2,6 +2,7 @@
 // Centres, packed to be searched for the nearest.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -49,21 +50,51 @@ void for_blocks(std::size_t num_rows,
             ElementType::float32};
 }
 
-// Labels and scores of the rows [begin, end), written to their places.
+// What centres are screened in. Changes the time, never the answer. Kept from one set of centres to
+// the next.
+class ScreeningChoice {
+  public:
+    ScreeningChoice(const Points& points, std::size_t num_centers) noexcept;
+
+    [[nodiscard]] Precision precision() const noexcept { return precision_; }
+    [[nodiscard]] bool tried() const noexcept { return tried_; }
+    // After so many rows in codes: how many centres had to be scored exactly for them.
+    void note(std::size_t rows, std::size_t scored) noexcept;
+
+  private:
+    const std::size_t affordable_;  // centres to score exactly per row
+    Precision precision_;
+    bool tried_;  // or nothing to try
+};
+
+// Labels and scores of rows, written to their places.
 class CenterSearch {
   public:
-    // `centers` must outlive it.
-    CenterSearch(const Points& points, MatrixView centers, const Execution& execution)
+    // `centers` and `choice` must outlive it.
+    CenterSearch(const Points& points,
+                 MatrixView centers,
+                 ScreeningChoice& choice,
+                 const Execution& execution)
         : points_(points),
-          corpus_(centers, points.metric(), {}, execution.at(0)) {}
+          choice_(choice),
+          corpus_(centers, points.metric(), {}, execution, choice.precision()) {}
 
+    // Of the rows [begin, end). With `guesses`, their labels are guesses when called.
     void assign(std::size_t begin,
                 std::size_t end,
+                bool guesses,
                 Assignment& assignment,
                 const Execution& execution) const;
 
   private:
+    void assign_in_one_form(std::size_t begin,
+                            std::size_t end,
+                            bool guesses,
+                            Assignment& assignment,
+                            const Execution& execution) const;
+
     const Points& points_;
+    ScreeningChoice& choice_;
     Corpus corpus_;
 };
 

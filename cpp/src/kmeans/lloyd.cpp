@@ -23,6 +23,7 @@ class Lloyd {
           num_clusters_(centers.rows),
           stopping_(stopping),
           execution_(execution),
+          choice_(points, centers.rows),
           assignment_{std::vector<std::int32_t>(points.size()), std::vector<float>(points.size())} {
         static_cast<void>(measure_rows(centers, points.metric(), "init", execution));
         result_.centers.resize(num_clusters_ * points.dim());
@@ -63,14 +64,14 @@ class Lloyd {
         const double steps = static_cast<double>(stopping_.max_iter + 1);
         const double from = static_cast<double>(iteration) / steps;
         const CenterSearch search(
-            points_, view_of_centers(result_.centers, points_.dim()), execution_.at(from));
+            points_, view_of_centers(result_.centers, points_.dim()), choice_, execution_.at(from));
         Summation summation(points_, num_clusters_);
         for_blocks(points_.size(),
                    from,
                    from + 1 / steps,
                    execution_,
                    [&](auto begin, auto end, const Execution& part) {
-                       search.assign(begin, end, assignment_, part);
+                       search.assign(begin, end, iteration > 0, assignment_, part);
                        summation.add(begin, end, assignment_.labels, part);
                    });
         return std::move(summation).take();
@@ -182,6 +183,7 @@ class Lloyd {
     const std::size_t num_clusters_;
     const Stopping stopping_;
     const Execution& execution_;
+    ScreeningChoice choice_;
     Assignment assignment_;
     Clustering result_;
 };
