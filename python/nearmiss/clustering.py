@@ -255,7 +255,8 @@ class KMeans:
         matrix = _as_rows(X)
         points = _make_points(matrix, _as_weights(sample_weight, len(matrix.rows)), request)
         best: _core._Clustering | None = None
-        with reporting(self.progress) as report:
+        with reporting(self.progress) as progress:
+            report = _rising(progress)
             for run in range(request.n_init):
                 begin, end = run / request.n_init, (run + 1) / request.n_init
                 seeded = begin + _SEEDING_SHARE * (end - begin)
@@ -530,6 +531,22 @@ def _moved(
             mean /= math.sqrt(squares)
         moved[cluster] = mean
     return moved, together
+
+
+def _rising(
+    report: Callable[[float], object] | None,
+) -> Callable[[float], object] | None:
+    """Return a function that reports the greatest fraction so far: sums of parts are rounded."""
+    if report is None:
+        return None
+    reached = 0.0
+
+    def rise(fraction: float) -> None:
+        nonlocal reached
+        reached = max(reached, fraction)
+        report(reached)
+
+    return rise
 
 
 def _part(

@@ -185,6 +185,9 @@ struct KernelTable {
                            float* out);
         // Exact conversion.
         void (*to_float)(const void* row, std::size_t cols, float* out);
+        // sums[k] += multipliers[i] * row i's element k, row after row, each product and sum
+        // rounded.
+        void (*add_rows)(const RowList& rows, const double* multipliers, double* sums);
     } of_type[kNumElementTypes];
 };
 

@@ -114,7 +114,7 @@ class Summation {
 
   private:
     void sort_by_label(std::size_t begin, std::size_t end, std::span<const std::int32_t> labels);
-    void add_cluster(std::size_t cluster, std::vector<float>& scratch);
+    void add_cluster(std::size_t cluster, std::vector<double>& multipliers);
 
     const Points& points_;
     ClusterSums sums_;

@@ -26,23 +26,24 @@ void Summation::sort_by_label(std::size_t begin,
         order_[next[static_cast<std::size_t>(labels[row])]++] = static_cast<std::uint32_t>(row);
 }
 
-void Summation::add_cluster(std::size_t cluster, std::vector<float>& scratch) {
-    const std::size_t dim = points_.dim();
+void Summation::add_cluster(std::size_t cluster, std::vector<double>& multipliers) {
     const MatrixView rows = points_.rows();
-    const auto& typed = kernels::active().of_type[static_cast<std::size_t>(rows.type)];
-    double* const sum = sums_.sums.data() + cluster * dim;
-    for (std::size_t i = starts_[cluster]; i < starts_[cluster + 1]; ++i) {
-        const std::size_t row = order_[i];
-        const float* elements = scratch.data();
-        if (rows.type == ElementType::float32)
-            elements = reinterpret_cast<const float*>(rows.row(row));
-        else
-            typed.to_float(rows.row(row), dim, scratch.data());
-        const double multiplier = points_.multiplier(row);
-        for (std::size_t j = 0; j < dim; ++j)
-            sum[j] += multiplier * static_cast<double>(elements[j]);
-        sums_.weights[cluster] += points_.weight(row);
+    const std::span<const std::uint32_t> members(order_.data() + starts_[cluster],
+                                                 order_.data() + starts_[cluster + 1]);
+    if (members.empty()) return;
+    multipliers.resize(members.size());
+    for (std::size_t i = 0; i < members.size(); ++i) {
+        multipliers[i] = points_.multiplier(members[i]);
+        sums_.weights[cluster] += points_.weight(members[i]);
     }
+    kernels::active().of_type[static_cast<std::size_t>(rows.type)].add_rows(
+        {reinterpret_cast<const char*>(rows.data),
+         rows.row_stride,
+         members.data(),
+         members.size(),
+         rows.cols},
+        multipliers.data(),
+        sums_.sums.data() + cluster * rows.cols);
 }
 
 void Summation::add(std::size_t begin,
@@ -59,7 +60,7 @@ void Summation::add(std::size_t begin,
             bounds.push_back(c + 1);
     run_parallel(
         bounds.size() - 1, 1, execution.at(1), [&](std::size_t task, TaskContext& context) {
-            std::vector<float> scratch(points_.dim());
+            std::vector<double> scratch;
             for (std::size_t c = bounds[task]; c < bounds[task + 1]; ++c) {
                 add_cluster(c, scratch);
                 context.checkpoint();
