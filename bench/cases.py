@@ -9,17 +9,21 @@ from typing import Literal, TypeAlias
 from data import ElementType, Source
 from limits import LimitsKind
 
-Suite: TypeAlias = Literal["topk", "mine", "sample"]
+Suite: TypeAlias = Literal["topk", "mine", "sample", "kmeans"]
 # search: nearest rows, under limits where the case names some; pairs: negatives of known pairs;
-# memory: how much `mine` needs; weighted, complement: random draws (see draws.py).
-Kind: TypeAlias = Literal["search", "pairs-real", "pairs-near", "memory", "weighted", "complement"]
+# memory: how much `mine` needs; weighted, complement: random draws (see draws.py); lloyd, seeding:
+# k-means (see clusters.py).
+Kind: TypeAlias = Literal[
+    "search", "pairs-real", "pairs-near", "memory", "weighted", "complement", "lloyd", "seeding"
+]
 
 
 @dataclass(frozen=True)
 class Size:
     """n queries, m corpus rows, k results, d dimensions.
 
-    Of draws: m columns or items, k draws, d excluded items per query.
+    Of draws: m columns or items, k draws, d excluded items per query. Of clusterings: n rows,
+    m clusters, k iterations.
     """
 
     n: int
@@ -115,6 +119,14 @@ def _mine(name: str, kind: Kind) -> Case:
     )  # fmt: skip
 
 
+def _lloyd(name: str, size: Size, targets: dict[str, float | None]) -> Case:
+    """The same centres to begin with and as many iterations for all."""
+    return Case(
+        name, "kmeans", "lloyd", "docstrings", size, Size(2500, min(size.m, 256), 3, size.d),
+        (_match("iterations", "ours:lloyd", targets),),
+    )  # fmt: skip
+
+
 CASES = (
     _topk("topk-384-k100", "docstrings", Size(4096, 200_000, 100, 384), 2.8),
     _topk("topk-384-k10", "docstrings", Size(4096, 200_000, 10, 384), 3.0),
@@ -158,6 +170,17 @@ CASES = (
          Size(500, 2500, 100, 50),
          (_match("with replacement", "ours:complement",
                  {"numpy:reject-by-search": 5.0, "numpy:reject-by-comparison": 5.0}),)),
+    _lloyd("kmeans-384-k1024", Size(200_000, 1024, 10, 384),
+           {"faiss:lloyd": 2.5, "sklearn:lloyd": 2.5}),
+    _lloyd("kmeans-384-k4096", Size(200_000, 4096, 5, 384),
+           {"faiss:lloyd": 2.5, "sklearn:lloyd": 2.5}),
+    _lloyd("kmeans-128-k64", Size(200_000, 64, 10, 128),
+           {"sklearn:lloyd": 1.0, "faiss:lloyd": None}),
+    Case("seed-128-k1000", "kmeans", "seeding", "docstrings", Size(200_000, 1000, 0, 128),
+         Size(2500, 100, 0, 128),
+         (_match("the D2 law", "ours:rejection",
+                 {"sklearn:plus-plus": 5.0, "sklearn:greedy-plus-plus": None,
+                  "ours:plus-plus": None}),)),
     Case("memory", "mine", "memory", "docstrings", Size(4096, 200_000, 100, 384),
          Size(60, 2500, 100, 384), ()),
 )  # fmt: skip

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run the benchmarks: ``python bench/run.py topk|mine|sample [--case NAME ...]``, or ``--smoke``.
+"""Run the benchmarks: ``python bench/run.py topk|mine|sample|kmeans [--case NAME …]``; ``--smoke``.
 
 Read README.md of this folder for the protocol and how to read a result.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import checks
+import cluster_checks
+import clusters
 import data
 import draw_checks
 import draws
@@ -301,6 +304,50 @@ def run_draws(
     return record
 
 
+def run_clusters(
+    case: Case,
+    match: Match,
+    task: clusters.ClusterTask,
+    size: Size,
+    settings: Settings,
+    machine: Machine,
+) -> dict[str, Any]:
+    """Time one match of k-means or its seeding, compare objectives, and sum it up."""
+    names = [match.ours, *match.peers]
+    adapters = {name: load_adapter(name.partition(":")[0]) for name in names}
+    for adapter in adapters.values():
+        adapter.set_threads(settings.threads)
+
+    def run_of(name: str, of: clusters.ClusterTask) -> Run:
+        run: Run = adapters[name].CLUSTERS[name.partition(":")[2]](of)  # type: ignore[attr-defined]
+        return run
+
+    runs = {name: run_of(name, task) for name in names}
+    if settings.noise_floor:
+        runs = {match.ours: runs[match.ours], "the same again": run_of(match.ours, task)}
+        adapters = dict.fromkeys(runs, adapters[match.ours])
+        match = replace(match, targets={})
+    with threadpool_limits(limits=settings.threads), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it has not converged
+        timings = interleave(
+            runs,
+            settings.rounds,
+            discard_first=not settings.smoke,
+            read_peak=lambda: machine.probe(settings.threads),
+        )
+    passes = max(1, size.k)
+    searched = Size(size.n * passes, size.m, 1, size.d)
+    record = summarise(match, timings, partial(multiply_add_rates, searched, machine.peak_gflops))
+    lloyd = case.kind == "lloyd"
+    check = cluster_checks.check_objectives if lloyd else cluster_checks.check_seeds
+    record["checks"] = check(task, match.ours, timings.results)
+    again = run_of(match.ours, replace(task, threads=1))()
+    if not np.array_equal(again, timings.results[match.ours]):
+        raise checks.WrongAnswer(f"{match.ours}: the result depends on the number of threads")
+    record["versions"] = {name: adapter.describe() for name, adapter in adapters.items()}
+    return record
+
+
 @dataclass(frozen=True)
 class Machine:
     """The machine's record and the means to measure its peak again."""
@@ -335,6 +382,14 @@ def run_case(case: Case, settings: Settings, machine: Machine) -> dict[str, Any]
         record["origin"] = "made up"
         record["matches"] = [run_draws(match, drawing, settings, machine) for match in case.matches]
         return record
+    if case.kind == "lloyd" or case.kind == "seeding":
+        base_rows = _SMOKE_BASE_ROWS if settings.smoke else None
+        problem = clusters.make_task(size.n, size.m, size.k, size.d, settings.threads, base_rows)
+        record["origin"] = problem.origin
+        record["matches"] = [
+            run_clusters(case, match, problem, size, settings, machine) for match in case.matches
+        ]
+        return record
     task = load_task(case, size, settings)
     record["origin"] = task.vectors.origin
     record["matches"] = []
@@ -347,7 +402,9 @@ def run_case(case: Case, settings: Settings, machine: Machine) -> dict[str, Any]
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("suite", nargs="?", choices=("topk", "mine", "sample"), help="default: all")
+    parser.add_argument(
+        "suite", nargs="?", choices=("topk", "mine", "sample", "kmeans"), help="default: all"
+    )
     parser.add_argument("--case", nargs="+", default=[], metavar="NAME")
     parser.add_argument("--list", action="store_true", help="list the cases and stop")
     parser.add_argument(

@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
+from clusters import ClusterTask
 from data import Vectors
 from draws import DrawTask
 from limits import Limits
@@ -58,12 +59,15 @@ class Answer:
 
 Job: TypeAlias = Callable[[Task], Callable[[], Any]]
 DrawJob: TypeAlias = Callable[[DrawTask], Callable[[], Any]]
+# Returns the centres, or the rows chosen, (k, d).
+ClusterJob: TypeAlias = Callable[[ClusterTask], Callable[[], Any]]
 
 
 class Adapter(Protocol):
     """A peer. ``JOBS`` maps a job's name to what prepares it.
 
-    An adapter with jobs of the suite ``sample`` has them in ``DRAWS``, a mapping to `DrawJob`.
+    An adapter with jobs of the suite ``sample`` has them in ``DRAWS``, a mapping to `DrawJob`, and
+    those of the suite ``kmeans`` in ``CLUSTERS``, a mapping to `ClusterJob`.
     """
 
     JOBS: Mapping[str, Job]
