@@ -111,6 +111,16 @@ def test_enough_centres_for_codes(simd_target, target, metric, kind, num_threads
 
 
 @pytest.mark.parametrize("metric", METRICS)
+def test_centres_that_no_longer_move(metric):
+    """Rows whose centre is no farther than before are compared with centres that moved alone."""
+    rows = blobs(600, 33, 30)
+    init = rows[np.random.default_rng(7).permutation(600)[:210]]
+    expected = oracle_kmeans.lloyd(rows, init, metric, max_iter=30)
+    assert 5 < len(expected.history) < 30
+    assert_found(fit(nm.KMeans(210, init=init, metric=metric, tol=0), rows), expected)
+
+
+@pytest.mark.parametrize("metric", METRICS)
 def test_rows_that_codes_cannot_tell_apart(metric):
     """The first rows are tried in codes, the rest then screened in float32."""
     rng = np.random.default_rng(4)

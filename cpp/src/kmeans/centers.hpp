@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -70,32 +71,38 @@ class ScreeningChoice {
 // Labels and scores of rows, written to their places.
 class CenterSearch {
   public:
-    // `centers` and `choice` must outlive it.
+    // `centers` and `choice` must outlive it. `changed`: by centre, whether it differs from the one
+    // that labels and scores of rows to come refer to; empty if these say nothing.
     CenterSearch(const Points& points,
                  MatrixView centers,
+                 std::span<const std::uint8_t> changed,
                  ScreeningChoice& choice,
-                 const Execution& execution)
-        : points_(points),
-          choice_(choice),
-          corpus_(centers, points.metric(), {}, execution, choice.precision()) {}
+                 const Execution& execution);
 
-    // Of the rows [begin, end). With `guesses`, their labels are guesses when called.
+    // Of the rows [begin, end).
     void assign(std::size_t begin,
                 std::size_t end,
-                bool guesses,
                 Assignment& assignment,
                 const Execution& execution) const;
 
   private:
+    class Task;
+
     void assign_in_one_form(std::size_t begin,
                             std::size_t end,
-                            bool guesses,
                             Assignment& assignment,
                             const Execution& execution) const;
+    void gather_changed(MatrixView centers, const Execution& execution);
 
     const Points& points_;
+    const std::span<const std::uint8_t> changed_;
     ScreeningChoice& choice_;
-    Corpus corpus_;
+    Corpus all_;
+    // The centres that changed, where they are few enough to be worth a corpus of their own.
+    std::vector<float> some_centers_;
+    std::vector<std::uint32_t> some_numbers_;
+    std::vector<std::uint32_t> some_places_;
+    std::unique_ptr<Corpus> some_;
 };
 
 // Adds up the rows of clusters, block by block.

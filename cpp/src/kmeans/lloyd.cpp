@@ -63,15 +63,18 @@ class Lloyd {
     ClusterSums assign_and_sum(std::size_t iteration) {
         const double steps = static_cast<double>(stopping_.max_iter + 1);
         const double from = static_cast<double>(iteration) / steps;
-        const CenterSearch search(
-            points_, view_of_centers(result_.centers, points_.dim()), choice_, execution_.at(from));
+        const CenterSearch search(points_,
+                                  view_of_centers(result_.centers, points_.dim()),
+                                  changed_,
+                                  choice_,
+                                  execution_.at(from));
         Summation summation(points_, num_clusters_);
         for_blocks(points_.size(),
                    from,
                    from + 1 / steps,
                    execution_,
                    [&](auto begin, auto end, const Execution& part) {
-                       search.assign(begin, end, iteration > 0, assignment_, part);
+                       search.assign(begin, end, assignment_, part);
                        summation.add(begin, end, assignment_.labels, part);
                    });
         return std::move(summation).take();
@@ -148,6 +151,7 @@ class Lloyd {
     double move_centers(const ClusterSums& clusters) {
         const std::size_t dim = points_.dim();
         std::vector<float> center(dim);
+        changed_.assign(num_clusters_, 0);
         double shift = 0;
         for (std::size_t c = 0; c < num_clusters_; ++c) {
             const std::span<const double> sum(clusters.sums.data() + c * dim, dim);
@@ -160,6 +164,7 @@ class Lloyd {
                     center[j] = static_cast<float>(sum[j] / weight);
             }
             float* const place = result_.centers.data() + c * dim;
+            changed_[c] = std::memcmp(center.data(), place, dim * sizeof(float)) != 0;
             for (std::size_t j = 0; j < dim; ++j) {
                 const double gap = static_cast<double>(center[j]) - static_cast<double>(place[j]);
                 shift += gap * gap;
@@ -184,6 +189,7 @@ class Lloyd {
     const Stopping stopping_;
     const Execution& execution_;
     ScreeningChoice choice_;
+    std::vector<std::uint8_t> changed_;  // by centre, in the last iteration; empty before the first
     Assignment assignment_;
     Clustering result_;
 };
