@@ -23,8 +23,16 @@ std::vector<double> measure_rows(MatrixView rows,
                                  const char* argument,
                                  const Execution& execution) {
     std::vector<double> norms(rows.rows);
-    root_norms(rows, {argument, metric == Metric::cosine}, execution.at(0), norms.data());
-    if (metric == Metric::cosine) return norms;
+    root_norms(rows, {argument, false}, execution.at(0), norms.data());
+    if (metric == Metric::cosine) {
+        const auto zero = std::find(norms.begin(), norms.end(), 0.0);
+        if (zero != norms.end())
+            throw InvalidArgument(std::string(argument) + ": row " +
+                                  std::to_string(zero - norms.begin()) +
+                                  " is zero, which has no cosine; drop it or use "
+                                  "metric=\"euclidean\"");
+        return norms;
+    }
     const auto large =
         std::find_if(norms.begin(), norms.end(), [](double norm) { return norm > kMaxNorm; });
     if (large != norms.end())
