@@ -83,7 +83,7 @@ class KMeans:
           them, they are looked at. With ``init_trials`` (the paper's m) a row is drawn by
           weight alone after so many rejections, which is faster and no longer exactly that law.
         * ``"afk-mc2"``: Markov chains of ``init_trials`` steps that come near that law (Bachem et
-          al. 2016).
+          al. 2016); from the first that ends on a copy of a centre, that law itself.
         * ``"random"``: rows without replacement, in proportion to weight.
     n_init : int, default 1
         Seedings tried; the one of the least inertia is kept. Must be 1 if ``init`` is an array.
@@ -129,8 +129,8 @@ class KMeans:
     same iteration. Clusters stay empty only if fewer distinct rows than k have weight; `fit` then
     warns.
 
-    X may be mapped from a file larger than memory: iterations walk over it in blocks, and 8 bytes
-    per row are kept besides labels and scores.
+    X may be mapped from a file larger than memory: iterations walk over it in blocks and keep some
+    20 bytes per row; seeding by ``"rejection"`` keeps 16 more while it lasts, the others 8 to 24.
 
     Examples
     --------

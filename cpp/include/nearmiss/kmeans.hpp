@@ -71,7 +71,8 @@ enum class SeedingLaw : std::uint8_t {
     // to weight.
     rejection,
     // A Markov chain of `trials` >= 1 steps per row towards the D^2 law (Bachem, Lucic, Hassani and
-    // Krause 2016).
+    // Krause 2016). Where one ends on a row without loss, that row and all to come are drawn by the
+    // D^2 law itself.
     afk_mc2,
 };
 

@@ -63,6 +63,7 @@ class Lloyd {
     ClusterSums assign_and_sum(std::size_t iteration) {
         const double steps = static_cast<double>(stopping_.max_iter + 1);
         const double from = static_cast<double>(iteration) / steps;
+        done_ = from + 1 / steps;
         const CenterSearch search(points_,
                                   view_of_centers(result_.centers, points_.dim()),
                                   changed_,
@@ -71,7 +72,7 @@ class Lloyd {
         Summation summation(points_, num_clusters_);
         for_blocks(points_.size(),
                    from,
-                   from + 1 / steps,
+                   done_,
                    execution_,
                    [&](auto begin, auto end, const Execution& part) {
                        search.assign(begin, end, assignment_, part);
@@ -106,7 +107,7 @@ class Lloyd {
         for (std::size_t c = 0; c < num_clusters_; ++c)
             if (assigned.weights[c] == 0) empty.push_back(c);
         if (empty.empty() || !give_rows(empty, labels)) return assigned;
-        return sum_clusters(points_, labels, num_clusters_, execution_.at(1));
+        return sum_clusters(points_, labels, num_clusters_, execution_.at(done_));
     }
 
     // False if there was none to give.
@@ -191,6 +192,7 @@ class Lloyd {
     ScreeningChoice choice_;
     std::vector<std::uint8_t> changed_;  // by centre, in the last iteration; empty before the first
     Assignment assignment_;
+    double done_ = 0;  // the fraction of the work, after the walk under way
     Clustering result_;
 };
 
