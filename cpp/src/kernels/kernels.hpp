@@ -154,7 +154,8 @@ struct KernelTable {
                         std::size_t count,
                         std::uint64_t* bits);
     // keys[i] = log weight + Gumbel noise of RandomStream::bits(query id, id), as sampling.hpp
-    // defines it; -infinity where there is no candidate. Whether all keys are below infinity.
+    // defines it; -infinity where there is no candidate. Whether all keys are below infinity. They
+    // may take the place of the log weights.
     bool (*noisy_keys)(const NoiseTask& task, double* keys);
     // A number that the greatest `rank` keys reach, and, if it is worth while, few others.
     double (*rank_floor)(const double* keys, std::size_t count, std::size_t rank);

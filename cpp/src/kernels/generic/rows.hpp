@@ -164,6 +164,19 @@ void to_float(const void* row, std::size_t cols, float* out) {
     for (std::size_t j = 0; i + j < cols; ++j) out[i + j] = tail[j];
 }
 
+// The rows of a tile are too few for store_transposed to write where they belong.
+inline void store_tile_transposed(const float (&block)[nearmiss::kernels::kPanelRows][8],
+                                  float* const* lines) {
+    using nearmiss::kernels::kTileQueries;
+    static_assert(kTileQueries <= 8);
+    float turned[8][8];
+    float* to[8];
+    unrolled<8>([&](auto j) NEARMISS_ALWAYS_INLINE { to[j] = turned[j]; });
+    store_transposed(block, to, 0);
+    for (std::size_t j = 0; j < 8; ++j)
+        unrolled<kTileQueries>([&](auto r) NEARMISS_ALWAYS_INLINE { lines[j][r] = turned[j][r]; });
+}
+
 template <class T>
 void interleave(const void* const* rows,
                 const double* scales,
@@ -171,7 +184,7 @@ void interleave(const void* const* rows,
                 std::size_t cols,
                 const std::uint32_t* places,
                 float* out) {
-    float block[nearmiss::kernels::kPanelRows][8];
+    float block[nearmiss::kernels::kPanelRows][8] = {};
     for (std::size_t k = 0; k < cols; k += 8) {
         const std::size_t width = cols - k < 8 ? cols - k : 8;
         for (std::size_t r = 0; r < lanes; ++r) {
@@ -185,6 +198,10 @@ void interleave(const void* const* rows,
         float* lines[8];
         for (std::size_t j = 0; j < width; ++j) lines[j] = out + places[k + j] * lanes;
         std::size_t done = 0;
+        if (width == 8 && lanes == nearmiss::kernels::kTileQueries) {
+            store_tile_transposed(block, lines);
+            continue;
+        }
         if (width == 8)
             for (; done + 8 <= lanes; done += 8) store_transposed(block + done, lines, done);
         for (std::size_t j = 0; j < width; ++j)
