@@ -2,7 +2,9 @@
 // Rejection sampling for k-means++ (arXiv:2502.02085): row i is proposed in proportion to
 // |x_i - p|^2 + |c_1 - p|^2 for one fixed point p, and kept with probability
 // min_c |x_i - c|^2 / 2(|x_i - p|^2 + |c_1 - p|^2), at most 1 since c_1 is among the c.
+#include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "kmeans/centers.hpp"
 #include "kmeans/least_losses.hpp"
