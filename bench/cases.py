@@ -9,11 +9,11 @@ from typing import Literal, TypeAlias
 from data import ElementType, Source
 from limits import LimitsKind
 
-Suite: TypeAlias = Literal["topk", "mine", "sample", "batches", "in-batch"]
+Suite: TypeAlias = Literal["topk", "mine", "sample", "batches", "in-batch", "kmeans"]
 # search: nearest rows, under limits where the case names some; bands: draws from bands of ranks, k
 # being the last; pairs: negatives of known pairs; memory: how much `mine` needs; weighted,
-# complement: random draws (see draws.py); packing: batches without conflicts (see packing.py). The
-# others: miners inside a batch (see in_batch.py).
+# complement: random draws (see draws.py); packing: batches without conflicts (see packing.py);
+# lloyd, seeding: k-means (see clusters.py). The others: miners inside a batch (see in_batch.py).
 Kind: TypeAlias = Literal[
     "search",
     "bands",
@@ -27,6 +27,8 @@ Kind: TypeAlias = Literal[
     "margin",
     "distance-weighted",
     "multi-similarity",
+    "lloyd",
+    "seeding",
 ]
 
 
@@ -35,7 +37,8 @@ class Size:
     """n queries, m corpus rows, k results, d dimensions.
 
     Of draws: m columns or items, k draws, d excluded items per query. Of packing: n pairs, k rows
-    in a batch. Of miners: n rows compared with each other, k of each class.
+    in a batch. Of miners: n rows compared with each other, k of each class. Of clusterings: n rows,
+    m clusters, k iterations.
     """
 
     n: int
@@ -138,6 +141,14 @@ def _miner(kind: Kind, n: int) -> Case:
     )  # fmt: skip
 
 
+def _lloyd(name: str, size: Size, targets: dict[str, float | None]) -> Case:
+    """The same centres to begin with and as many iterations for all."""
+    return Case(
+        name, "kmeans", "lloyd", "docstrings", size, Size(2500, min(size.m, 256), 3, size.d),
+        (_match("iterations", "ours:lloyd", targets),),
+    )  # fmt: skip
+
+
 CASES = (
     _topk("topk-384-k100", "docstrings", Size(4096, 200_000, 100, 384), 2.8),
     _topk("topk-384-k10", "docstrings", Size(4096, 200_000, 10, 384), 3.0),
@@ -196,6 +207,17 @@ CASES = (
     _miner("margin", 1024),
     _miner("distance-weighted", 1024),
     _miner("multi-similarity", 4096),
+    _lloyd("kmeans-384-k1024", Size(200_000, 1024, 10, 384),
+           {"faiss:lloyd": 2.5, "sklearn:lloyd": 2.5}),
+    _lloyd("kmeans-384-k4096", Size(200_000, 4096, 5, 384),
+           {"faiss:lloyd": 2.5, "sklearn:lloyd": 2.5}),
+    _lloyd("kmeans-128-k64", Size(200_000, 64, 10, 128),
+           {"sklearn:lloyd": 1.0, "faiss:lloyd": None}),
+    Case("seed-128-k1000", "kmeans", "seeding", "docstrings", Size(200_000, 1000, 0, 128),
+         Size(2500, 100, 0, 128),
+         (_match("the D2 law", "ours:rejection",
+                 {"sklearn:plus-plus": 5.0, "sklearn:greedy-plus-plus": None,
+                  "ours:plus-plus": None}),)),
     Case("memory", "mine", "memory", "docstrings", Size(4096, 200_000, 100, 384),
          Size(60, 2500, 100, 384), ()),
 )  # fmt: skip

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 import checks
+import cluster_checks
+import clusters
 import data
 import draw_checks
 import draws
@@ -370,6 +373,31 @@ def run_in_batch(
     return record
 
 
+def run_clusters(
+    case: Case,
+    match: Match,
+    task: clusters.ClusterTask,
+    size: Size,
+    settings: Settings,
+    machine: Machine,
+) -> dict[str, Any]:
+    """Time one match of k-means or its seeding, compare objectives, and sum it up."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it has not converged
+        match, adapters, timings = time_jobs(match, "CLUSTERS", task, settings, machine)
+    passes = max(1, size.k)
+    searched = Size(size.n * passes, size.m, 1, size.d)
+    record = summarise(match, timings, partial(multiply_add_rates, searched, machine.peak_gflops))
+    lloyd = case.kind == "lloyd"
+    check = cluster_checks.check_objectives if lloyd else cluster_checks.check_seeds
+    record["checks"] = check(task, match.ours, timings.results)
+    again = job_of(adapters[match.ours], "CLUSTERS", match.ours, replace(task, threads=1))()
+    if not np.array_equal(again, timings.results[match.ours]):
+        raise checks.WrongAnswer(f"{match.ours}: the result depends on the number of threads")
+    record["versions"] = {name: adapter.describe() for name, adapter in adapters.items()}
+    return record
+
+
 @dataclass(frozen=True)
 class Machine:
     """The machine's record and the means to measure its peak again."""
@@ -414,6 +442,14 @@ def run_case(case: Case, settings: Settings, machine: Machine) -> dict[str, Any]
         record["origin"] = "made up"
         record["matches"] = [
             run_in_batch(match, batch, size, settings, machine) for match in case.matches
+        ]
+        return record
+    if case.kind == "lloyd" or case.kind == "seeding":
+        base_rows = _SMOKE_BASE_ROWS if settings.smoke else None
+        problem = clusters.make_task(size.n, size.m, size.k, size.d, settings.threads, base_rows)
+        record["origin"] = problem.origin
+        record["matches"] = [
+            run_clusters(case, match, problem, size, settings, machine) for match in case.matches
         ]
         return record
     task = load_task(case, size, settings)

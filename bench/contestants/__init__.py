@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
+from clusters import ClusterTask
 from data import Vectors
 from draws import DrawTask
 from in_batch import InBatchTask
@@ -62,6 +63,8 @@ class Answer:
 Job: TypeAlias = Callable[[Task], Callable[[], Any]]
 DrawJob: TypeAlias = Callable[[DrawTask], Callable[[], Any]]
 InBatchJob: TypeAlias = Callable[[InBatchTask], Callable[[], Any]]
+# Returns the centres, or the rows chosen, (k, d).
+ClusterJob: TypeAlias = Callable[[ClusterTask], Callable[[], Any]]
 
 
 class Adapter(Protocol):
@@ -69,7 +72,8 @@ class Adapter(Protocol):
 
     An adapter with jobs of the suite ``sample`` has them in ``DRAWS``, a mapping to `DrawJob`; of
     the suite ``batches`` in ``PACKS``, a mapping to `PackJob` of packing.py; of the suite
-    ``in-batch`` in ``MINERS``, a mapping to `InBatchJob`.
+    ``in-batch`` in ``MINERS``, a mapping to `InBatchJob`; of the suite ``kmeans`` in ``CLUSTERS``,
+    a mapping to `ClusterJob`.
     """
 
     JOBS: Mapping[str, Job]

@@ -12,6 +12,7 @@ from typing import Any
 
 import nearmiss as nm
 import numpy as np
+from clusters import ClusterTask
 from draws import DrawTask
 from in_batch import CUTOFF, EPSILON, MARGIN, InBatchTask
 from nearmiss import _core
@@ -270,3 +271,33 @@ def _mine_batch(task: InBatchTask) -> Callable[[], Any]:
 
 
 MINERS = {"mine": _mine_batch}
+
+
+def _lloyd(task: ClusterTask) -> Callable[[], Any]:
+    def run() -> Any:
+        model = nm.KMeans(
+            len(task.centers),
+            init=task.centers,
+            max_iter=task.iterations,
+            tol=0,
+            num_threads=task.threads,
+        )
+        return model.fit(task.rows).cluster_centers_
+
+    return run
+
+
+def _seeding(task: ClusterTask, law: str) -> Callable[[], Any]:
+    def run() -> Any:
+        points = _core.Points(task.rows, "float32", "l2", None, task.threads)
+        rows = points.seed(len(task.centers), law, num_threads=task.threads)
+        return task.rows[rows]
+
+    return run
+
+
+CLUSTERS = {
+    "lloyd": _lloyd,
+    "plus-plus": partial(_seeding, law="k-means++"),
+    "rejection": partial(_seeding, law="rejection"),
+}

@@ -18,6 +18,7 @@ void bind_batches(pybind11::module_& module);
 void bind_corpus(pybind11::module_& module);
 void bind_designs(pybind11::module_& module);
 void bind_in_batch(pybind11::module_& module);
+void bind_kmeans(pybind11::module_& module);
 void bind_mine(pybind11::module_& module);
 void bind_random(pybind11::module_& module);
 void bind_runtime(pybind11::module_& module);

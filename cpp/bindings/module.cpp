@@ -11,6 +11,7 @@ PYBIND11_MODULE(_core, module) {
     bind_random(module);
     bind_batches(module);
     bind_corpus(module);
+    bind_kmeans(module);
     bind_mine(module);
     bind_designs(module);
     bind_in_batch(module);

@@ -15,14 +15,20 @@ void QueryBlock::prepare(std::span<const std::uint32_t> queries) {
     exact_.resize(size());
     scales_.resize(size());
     intervals_.assign(size(), {});
-    elements_.reserve(size() * dim);
+    const bool as_they_are = search_.queries.type == ElementType::float32;
+    if (!as_they_are) elements_.reserve(size() * dim);
     admissions_.clear();
     const auto& typed = search_.kernel.of_type[static_cast<std::size_t>(search_.queries.type)];
     for (std::size_t i = 0; i < size(); ++i) {
         const std::uint32_t q = queries[i];
-        float* elements = elements_.data() + i * dim;
-        typed.to_float(search_.queries.row(q), dim, elements);
-        exact_[i] = {elements, search_.query_norms[q]};
+        if (as_they_are) {
+            const auto* row = reinterpret_cast<const float*>(search_.queries.row(q));
+            exact_[i] = {row, search_.query_norms[q]};
+        } else {
+            float* elements = elements_.data() + i * dim;
+            typed.to_float(search_.queries.row(q), dim, elements);
+            exact_[i] = {elements, search_.query_norms[q]};
+        }
         if (!search_.intervals.empty()) intervals_[i] = search_.intervals[q];
         if (search_.rules != nullptr) admissions_.emplace_back(*search_.rules, q);
     }
@@ -31,6 +37,7 @@ void QueryBlock::prepare(std::span<const std::uint32_t> queries) {
 }
 
 void QueryBlock::raise_lower(std::size_t i, double threshold) noexcept {
+    if (threshold <= static_cast<double>(lower_[i])) return;
     lower_[i] = std::max(lower_[i], round_down(threshold));
     early_[i] = round_down(static_cast<double>(lower_[i]) - scales_[i].rest);
 }

@@ -80,7 +80,7 @@ class QueryBlock {
     const Search& search_;
     std::unique_ptr<PackedQueries> packed_;
     std::span<const std::uint32_t> queries_;
-    AlignedBuffer<float> elements_;  // size() x dim, float32, for rescoring
+    AlignedBuffer<float> elements_;  // size() x dim, for rescoring, unless queries are float32
     std::vector<ExactQuery> exact_;
     std::vector<ScreenScale> scales_;
     std::vector<ScoreInterval> intervals_;

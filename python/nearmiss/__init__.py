@@ -9,6 +9,7 @@ from types import ModuleType
 
 from nearmiss import batches, formats, sampling, strategies, weights
 from nearmiss.candidates import Candidates
+from nearmiss.clustering import KMeans
 from nearmiss.corpus import Corpus
 from nearmiss.limits import Limits
 from nearmiss.mining import mine, mine_candidates, topk
@@ -19,6 +20,7 @@ from nearmiss.runtime import __version__, build_info, simd_targets
 __all__ = [
     "Candidates",
     "Corpus",
+    "KMeans",
     "Limits",
     "Negatives",
     "Positives",

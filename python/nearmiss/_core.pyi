@@ -136,6 +136,55 @@ class Batch:
 def log_distance_weights(
     distances: _Float64, dimensions: float, nearest: float, farthest: float
 ) -> _Float64: ...
+
+class _Clustering(TypedDict):
+    centers: _Float32  # (k, d)
+    labels: npt.NDArray[np.int32]  # (n,) to these centres
+    loss: float  # the same
+    losses: _Float64  # (iterations,) to the centres each began with
+    cluster_weights: _Float64  # (k,)
+
+@final
+class Points:
+    """Rows to cluster. Keeps references to ``rows`` and ``weights``."""
+
+    def __init__(
+        self,
+        rows: _Matrix,
+        element_type: str,
+        metric: str,  # "l2" or "cosine"
+        weights: _Float64 | None = None,  # (n,)
+        num_threads: int = 0,
+    ) -> None: ...
+    def seed(
+        self,
+        num_clusters: int,
+        law: str,  # "k-means++", "greedy-k-means++", "random", "rejection" or "afk-mc2"
+        trials: int = 0,
+        seed: int = 0,
+        run: int = 0,
+        num_threads: int = 0,
+        progress: _Progress | None = None,
+    ) -> _Int64: ...
+    def assign(
+        self,
+        centers: _Float32,  # (k, d)
+        num_threads: int = 0,
+        progress: _Progress | None = None,
+    ) -> tuple[npt.NDArray[np.int32], _Float32]: ...  # (n,) labels and scores
+    def sum_clusters(
+        self, labels: npt.NDArray[np.int32], num_clusters: int, num_threads: int = 0
+    ) -> tuple[_Float64, _Float64]: ...  # (k, d) sums, (k,) weights
+    def total_loss(self, scores: _Float32) -> float: ...
+    def lloyd(
+        self,
+        centers: _Float32,
+        max_iter: int,
+        tol: float,
+        num_threads: int = 0,
+        progress: _Progress | None = None,
+    ) -> _Clustering: ...
+
 def topk(
     queries: _Matrix,
     element_type: str,

@@ -25,6 +25,12 @@ enum class Stream : std::uint32_t {
     conditional_poisson = 32,  // counter: column
     pivotal = 33,              // counter: draw number
     local_pivotal = 34,        // counter: draw number
+    // 64 and on: seeding of k-means; the query id is the seed's number
+    kmeans_rows = 64,       // counter: row
+    kmeans_first = 65,      // counter: 0
+    kmeans_plus_plus = 66,  // counter: trial
+    kmeans_rejection = 67,  // counter: 2 * draw number, + 1 for whether to keep it
+    kmeans_chain = 68,      // counter: 2 * step, + 1 for whether to move
     // 96 and on: batches. What stands for the query id is named first.
     batch_rows = 96,      // row; counter: 0
     batch_order = 97,     // batch; counter: 0

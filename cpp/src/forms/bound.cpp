@@ -2,7 +2,9 @@
 #include "forms/bound.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 
 namespace nearmiss {
@@ -123,7 +125,10 @@ float round_down(double value) noexcept {
         return -std::numeric_limits<float>::infinity();
     const float nearest = static_cast<float>(value);
     if (static_cast<double>(nearest) <= value) return nearest;
-    return std::nextafter(nearest, -std::numeric_limits<float>::infinity());
+    // The float32 below: bits of numbers of one sign are in their order.
+    if (nearest == 0) return -std::numeric_limits<float>::denorm_min();
+    const auto bits = std::bit_cast<std::uint32_t>(nearest);
+    return std::bit_cast<float>(nearest > 0 ? bits - 1 : bits + 1);
 }
 
 float round_up(double value) noexcept { return -round_down(-value); }

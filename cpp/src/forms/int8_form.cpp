@@ -44,6 +44,18 @@ double squared_norm_of(std::span<const float> vector) {
     return sum;
 }
 
+// Several sums at a time keep the adder busy.
+template <class Term>
+double sum_in_lanes(std::size_t count, const Term& term) {
+    constexpr std::size_t kLanes = 8;
+    double lanes[kLanes] = {};
+    std::size_t i = 0;
+    for (; i + kLanes <= count; i += kLanes)
+        for (std::size_t lane = 0; lane < kLanes; ++lane) lanes[lane] += term(i + lane);
+    for (; i < count; ++i) lanes[0] += term(i);
+    return std::accumulate(lanes, lanes + kLanes, 0.0);
+}
+
 float scale_for(float limit, float peak) {
     return peak > limit / kMaxScale ? limit / peak : kMaxScale;
 }
@@ -348,19 +360,19 @@ class Int8Queries final : public PackedQueries {
         if (rows.metric == Metric::l2) {
             coded.centre_factor = scaled.ratio;
             const double unit = std::ldexp(1.0, rows.exponent);
-            for (std::size_t i = 0; i < rows.dim; ++i) {
+            coded.constant = sum_in_lanes(rows.dim, [&](std::size_t i) {
                 const double gap =
                     static_cast<double>(query.elements[i]) - static_cast<double>(centre[i]) * unit;
-                coded.constant += gap * gap;
-            }
+                return gap * gap;
+            });
             return;
         }
         if (form_.squared_centre_norm_ == 0) return;
         // As much as makes the rest smallest.
-        double product = 0;
-        for (std::size_t i = 0; i < rows.dim; ++i)
-            product += static_cast<double>(query.elements[i]) * static_cast<double>(centre[i]);
-        product *= scaled.multiplier;
+        const double product =
+            scaled.multiplier * sum_in_lanes(rows.dim, [&](std::size_t i) {
+                return static_cast<double>(query.elements[i]) * static_cast<double>(centre[i]);
+            });
         auto factor = static_cast<float>(product / form_.squared_centre_norm_);
         // A centre that small beside other rows says nothing, and products with it would overflow.
         if (!(std::abs(factor) <= kMaxCentreFactor)) factor = 0;

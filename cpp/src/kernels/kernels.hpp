@@ -165,7 +165,8 @@ struct KernelTable {
                         std::size_t count,
                         std::uint64_t* bits);
     // keys[i] = log weight + Gumbel noise of RandomStream::bits(query id, id), as sampling.hpp
-    // defines it; -infinity where there is no candidate. Whether all keys are below infinity.
+    // defines it; -infinity where there is no candidate. Whether all keys are below infinity. They
+    // may take the place of the log weights.
     bool (*noisy_keys)(const NoiseTask& task, double* keys);
     // A number that the greatest `rank` keys reach, and, if it is worth while, few others.
     double (*rank_floor)(const double* keys, std::size_t count, std::size_t rank);
@@ -200,6 +201,9 @@ struct KernelTable {
                            float* out);
         // Exact conversion.
         void (*to_float)(const void* row, std::size_t cols, float* out);
+        // sums[k] += multipliers[i] * row i's element k, row after row, each product and sum
+        // rounded.
+        void (*add_rows)(const RowList& rows, const double* multipliers, double* sums);
     } of_type[kNumElementTypes];
 };
 

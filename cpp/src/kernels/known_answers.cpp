@@ -370,6 +370,24 @@ std::vector<float> converted(const KernelTable::PerType& kernel, const void* row
     return out;
 }
 
+std::vector<double> added_up(const KernelTable::PerType& kernel,
+                             const Rows& rows,
+                             std::size_t count,
+                             std::size_t cols) {
+    std::vector<std::uint32_t> positions(count);
+    std::vector<double> multipliers(count);
+    for (std::size_t i = 0; i < count; ++i) {
+        positions[i] = static_cast<std::uint32_t>((5 * i + 2) % count);
+        multipliers[i] = i % 3 == 0 ? 1.0 : 1.0 / static_cast<double>(3 + i);
+    }
+    std::vector<double> sums(cols);
+    for (std::size_t k = 0; k < cols; ++k) sums[k] = 1.0 / static_cast<double>(1 + k);
+    const auto stride = static_cast<std::ptrdiff_t>(rows.stride);
+    kernel.add_rows(
+        {rows.data.data(), stride, positions.data(), count, cols}, multipliers.data(), sums.data());
+    return sums;
+}
+
 // Which function of an element type is wrong for rows of `cols` elements, or null.
 const char* wrong_for_rows(const KernelTable& table, std::size_t type, std::size_t cols) {
     constexpr std::size_t kRows = 17;
@@ -382,6 +400,8 @@ const char* wrong_for_rows(const KernelTable& table, std::size_t type, std::size
         };
         if (!agree(found.inner_products, wanted.inner_products)) return "inner_products";
         if (!agree(found.squared_distances, wanted.squared_distances)) return "squared_distances";
+        if (!same_bits(added_up(found, rows, count, cols), added_up(wanted, rows, count, cols)))
+            return "add_rows";
     }
     for (std::size_t i = 0; i < kRows; ++i)
         if (found.squared_norm(rows.row(i), cols) != wanted.squared_norm(rows.row(i), cols))

@@ -93,6 +93,50 @@ void squared_distances(const float* query, const RowList& rows, double* scratch,
     score_rows<T, SquaredDistance>(query, rows, scratch, out);
 }
 
+// sums += multiplier * row, row after row. Never fused: products with a multiplier are rounded.
+template <class T, std::size_t kRows>
+NEARMISS_ALWAYS_INLINE inline void add_some(const RowList& rows,
+                                            std::size_t first,
+                                            const double* multipliers,
+                                            double* sums) {
+    const T* row[kRows];
+    const char* ahead[kRows];
+    F64x8 factors[kRows];
+    unrolled<kRows>([&](auto r) NEARMISS_ALWAYS_INLINE {
+        row[r] = reinterpret_cast<const T*>(row_at(rows, first + r));
+        ahead[r] = row_at(rows, first + r + kRowsAhead);
+        factors[r] = broadcast_f64(multipliers[first + r]);
+    });
+    constexpr std::size_t kPerLine = 64 / sizeof(T);
+    std::size_t i = 0;
+    for (; i + 8 <= rows.cols; i += 8) {
+        F64x8 sum = load_f64(sums + i);
+        unrolled<kRows>([&](auto r) NEARMISS_ALWAYS_INLINE {
+            sum = add(sum, multiply(factors[r], load_elements(row[r] + i)));
+        });
+        store_f64(sums + i, sum);
+        if (i % kPerLine != 0) continue;
+        unrolled<kRows>([&](auto r) NEARMISS_ALWAYS_INLINE { prefetch(ahead[r] + i * sizeof(T)); });
+    }
+    if (i == rows.cols) return;
+    double tail[8] = {};
+    for (std::size_t j = 0; i + j < rows.cols; ++j) tail[j] = sums[i + j];
+    F64x8 sum = load_f64(tail);
+    unrolled<kRows>([&](auto r) NEARMISS_ALWAYS_INLINE {
+        sum = add(sum, multiply(factors[r], load_tail(row[r] + i, rows.cols - i)));
+    });
+    store_f64(tail, sum);
+    for (std::size_t j = 0; i + j < rows.cols; ++j) sums[i + j] = tail[j];
+}
+
+template <class T>
+void add_rows(const RowList& rows, const double* multipliers, double* sums) {
+    std::size_t i = 0;
+    for (; i + kRowsAtOnce <= rows.count; i += kRowsAtOnce)
+        add_some<T, kRowsAtOnce>(rows, i, multipliers, sums);
+    for (; i < rows.count; ++i) add_some<T, 1>(rows, i, multipliers, sums);
+}
+
 template <class T>
 double squared_norm(const void* row, std::size_t cols) {
     const T* elements = static_cast<const T*>(row);
@@ -120,6 +164,19 @@ void to_float(const void* row, std::size_t cols, float* out) {
     for (std::size_t j = 0; i + j < cols; ++j) out[i + j] = tail[j];
 }
 
+// The rows of a tile are too few for store_transposed to write where they belong.
+inline void store_tile_transposed(const float (&block)[nearmiss::kernels::kPanelRows][8],
+                                  float* const* lines) {
+    using nearmiss::kernels::kTileQueries;
+    static_assert(kTileQueries <= 8);
+    float turned[8][8];
+    float* to[8];
+    unrolled<8>([&](auto j) NEARMISS_ALWAYS_INLINE { to[j] = turned[j]; });
+    store_transposed(block, to, 0);
+    for (std::size_t j = 0; j < 8; ++j)
+        unrolled<kTileQueries>([&](auto r) NEARMISS_ALWAYS_INLINE { lines[j][r] = turned[j][r]; });
+}
+
 template <class T>
 void interleave(const void* const* rows,
                 const double* scales,
@@ -127,7 +184,7 @@ void interleave(const void* const* rows,
                 std::size_t cols,
                 const std::uint32_t* places,
                 float* out) {
-    float block[nearmiss::kernels::kPanelRows][8];
+    float block[nearmiss::kernels::kPanelRows][8] = {};
     for (std::size_t k = 0; k < cols; k += 8) {
         const std::size_t width = cols - k < 8 ? cols - k : 8;
         for (std::size_t r = 0; r < lanes; ++r) {
@@ -141,6 +198,10 @@ void interleave(const void* const* rows,
         float* lines[8];
         for (std::size_t j = 0; j < width; ++j) lines[j] = out + places[k + j] * lanes;
         std::size_t done = 0;
+        if (width == 8 && lanes == nearmiss::kernels::kTileQueries) {
+            store_tile_transposed(block, lines);
+            continue;
+        }
         if (width == 8)
             for (; done + 8 <= lanes; done += 8) store_transposed(block + done, lines, done);
         for (std::size_t j = 0; j < width; ++j)

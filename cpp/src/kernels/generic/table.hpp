@@ -27,6 +27,7 @@ constexpr nearmiss::kernels::KernelTable::PerType kernels_of_type = {
     &squared_norm<T>,
     &interleave<T>,
     &to_float<T>,
+    &add_rows<T>,
 };
 
 }  // namespace

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Are clusterings as good as each other? Judged by their objective, computed here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from checks import WrongAnswer
+from clusters import ClusterTask
+
+_BLOCK = 8192
+_LARGEST_DIFFERENCE = 1e-3  # of the objective
+# Seedings of one law differ by chance.
+_LARGEST_POTENTIAL = 1.1  # over theirs
+
+
+def objective(task: ClusterTask, centers: npt.NDArray[Any]) -> float:
+    """The sum of squared distances to the nearest centre, in float64 for the one chosen."""
+    centers = np.asarray(centers, dtype=np.float32)
+    half_norms = np.einsum("kd,kd->k", centers, centers, dtype=np.float64) / 2
+    total = 0.0
+    for begin in range(0, len(task.rows), _BLOCK):
+        rows = task.rows[begin : begin + _BLOCK]
+        nearest = (rows @ centers.T - half_norms.astype(np.float32)).argmax(axis=1)
+        gaps = rows.astype(np.float64) - centers[nearest]
+        total += float(np.einsum("nd,nd->", gaps, gaps))
+    return total
+
+
+def check_objectives(task: ClusterTask, ours: str, centers: dict[str, Any]) -> dict[str, Any]:
+    """All must be as good as each other; raises `WrongAnswer`."""
+    found = {name: objective(task, of) for name, of in centers.items()}
+    for name, value in found.items():
+        if abs(value / found[ours] - 1) > _LARGEST_DIFFERENCE:
+            raise WrongAnswer(f"{name}: objective {value:.6g}, ours {found[ours]:.6g}")
+    return {name: {"objective": value} for name, value in found.items()}
+
+
+def check_seeds(task: ClusterTask, ours: str, seeds: dict[str, Any]) -> dict[str, Any]:
+    """Different rows, and ours leave no more than others leave; raises `WrongAnswer`."""
+    found = {name: objective(task, of) for name, of in seeds.items()}
+    for name, value in found.items():
+        if seeds[name].shape != task.centers.shape:
+            raise WrongAnswer(f"{name}: {len(seeds[name])} seeds, expected {len(task.centers)}")
+        if found[ours] > _LARGEST_POTENTIAL * value and "greedy" not in name:
+            raise WrongAnswer(f"{ours}: objective {found[ours]:.6g}, {name} {value:.6g}")
+    return {name: {"objective": value} for name, value in found.items()}

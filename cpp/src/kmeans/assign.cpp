@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <memory>
+#include <mutex>
+#include <optional>
+
+#include "float_environment.hpp"
+#include "forms/form.hpp"
+#include "kernels/dispatch.hpp"
+#include "kmeans/centers.hpp"
+#include "kmeans/nearest.hpp"
+
+namespace nearmiss {
+namespace {
+
+// With fewer, codes save less than encoding a row costs.
+constexpr std::size_t kMinCentersForCodes = 192;
+// Scoring a centre exactly costs about as much as screening this many elements in float32.
+constexpr std::size_t kScoringElements = 6500;
+// Rows after which codes may turn out too coarse, before all others.
+constexpr std::size_t kRowsTried = 4096;
+
+Precision precision_for(std::size_t num_centers) {
+    return num_centers < kMinCentersForCodes ? Precision::float32 : Precision::automatic;
+}
+
+// The search among all centres or some of them, and scans of it that tasks use in turn: their
+// memory is large.
+class Scans {
+  public:
+    Scans(const Points& points,
+          const Corpus& centers,
+          Precision precision,
+          CenterNumbers numbers,
+          const Execution& execution)
+        : search_{.corpus = centers.packed(),
+                  .kernel = kernels::active(),
+                  .queries = points.rows(),
+                  .query_norms = points.root_norms(),
+                  .pool_size = 1,
+                  .rules = nullptr,
+                  .intervals = {}},
+          numbers_(numbers),
+          kind_(first_form(precision, points.dim(), search_.kernel)),
+          form_(centers.packed().form(kind_, execution.at(0))) {}
+
+    [[nodiscard]] const Search& search() const noexcept { return search_; }
+    [[nodiscard]] FormKind kind() const noexcept { return kind_; }
+    [[nodiscard]] std::size_t block_size() const noexcept { return NearestScan::block_size(form_); }
+
+    // As NearestScan::run, for any number of queries. From any thread.
+    std::size_t run(std::span<const std::uint32_t> queries,
+                    std::span<Key> best,
+                    TaskContext& context) {
+        if (queries.empty()) return 0;
+        std::unique_ptr<NearestScan> scan = lend();
+        std::size_t num_scored = 0;
+        for (std::size_t begin = 0; begin < queries.size(); begin += block_size()) {
+            const std::size_t count = std::min(block_size(), queries.size() - begin);
+            num_scored +=
+                scan->run(queries.subspan(begin, count), best.subspan(begin, count), context);
+        }
+        const std::lock_guard lock(mutex_);
+        idle_.push_back(std::move(scan));
+        return num_scored;
+    }
+
+  private:
+    std::unique_ptr<NearestScan> lend() {
+        const std::lock_guard lock(mutex_);
+        if (idle_.empty()) return std::make_unique<NearestScan>(search_, form_, numbers_);
+        std::unique_ptr<NearestScan> scan = std::move(idle_.back());
+        idle_.pop_back();
+        return scan;
+    }
+
+    const Search search_;
+    const CenterNumbers numbers_;
+    const FormKind kind_;
+    const ScreeningForm& form_;
+    std::mutex mutex_;
+    std::vector<std::unique_ptr<NearestScan>> idle_;
+};
+
+// Rows to be searched for, and the best centre known of each.
+struct Group {
+    std::vector<std::uint32_t> rows;
+    std::vector<Key> best;
+
+    void add(std::size_t row, Key key) {
+        rows.push_back(static_cast<std::uint32_t>(row));
+        best.push_back(key);
+    }
+    void write(Assignment& assignment) const {
+        for (std::size_t i = 0; i < rows.size(); ++i) {
+            assignment.labels[rows[i]] = static_cast<std::int32_t>(row_of(best[i]));
+            assignment.scores[rows[i]] = score_of(best[i]);
+        }
+    }
+};
+
+// The keys of rows with the centres that they had before.
+class KnownCenters {
+  public:
+    KnownCenters(const Search& search, std::span<const std::uint8_t> changed)
+        : search_(search),
+          changed_(changed),
+          scorer_(search.corpus, search.kernel),
+          elements_(search.queries.cols) {}
+
+    [[nodiscard]] Key key(std::size_t row, Key before) {
+        const std::uint32_t center = row_of(before);
+        if (changed_[center] == 0) return before;
+        const MatrixView rows = search_.queries;
+        const float* elements = elements_.data();
+        if (rows.type == ElementType::float32)
+            elements = reinterpret_cast<const float*>(rows.row(row));
+        else
+            search_.kernel.of_type[static_cast<std::size_t>(rows.type)].to_float(
+                rows.row(row), rows.cols, elements_.data());
+        return make_key(scorer_.score({elements, search_.query_norms[row]}, center), center);
+    }
+
+  private:
+    const Search& search_;
+    const std::span<const std::uint8_t> changed_;
+    ExactScorer scorer_;
+    std::vector<float> elements_;
+};
+
+}  // namespace
+
+ScreeningChoice::ScreeningChoice(const Points& points, std::size_t num_centers) noexcept
+    : affordable_(2 + num_centers * points.dim() / kScoringElements),
+      precision_(precision_for(num_centers)),
+      tried_(num_centers < kMinCentersForCodes) {}
+
+void ScreeningChoice::note(std::size_t rows, std::size_t scored) noexcept {
+    if (scored > rows * affordable_) precision_ = Precision::float32;
+    tried_ = true;
+}
+
+CenterSearch::CenterSearch(const Points& points,
+                           MatrixView centers,
+                           std::span<const std::uint8_t> changed,
+                           ScreeningChoice& choice,
+                           const Execution& execution)
+    : points_(points),
+      changed_(changed),
+      choice_(choice),
+      all_(centers, points.metric(), {}, execution, choice.precision()) {
+    if (!changed.empty()) gather_changed(centers, execution);
+}
+
+void CenterSearch::gather_changed(MatrixView centers, const Execution& execution) {
+    for (std::size_t c = 0; c < changed_.size(); ++c)
+        if (changed_[c] != 0) some_numbers_.push_back(static_cast<std::uint32_t>(c));
+    const std::size_t count = some_numbers_.size();
+    if (count == 0 || count > changed_.size() - changed_.size() / 4) return;
+    some_places_.assign(changed_.size(), CenterNumbers::kNowhere);
+    some_centers_.resize(count * centers.cols);
+    for (std::size_t i = 0; i < count; ++i) {
+        some_places_[some_numbers_[i]] = static_cast<std::uint32_t>(i);
+        std::memcpy(some_centers_.data() + i * centers.cols,
+                    centers.row(some_numbers_[i]),
+                    centers.row_bytes());
+    }
+    some_ = std::make_unique<Corpus>(view_of_centers(some_centers_, centers.cols),
+                                     points_.metric(),
+                                     std::span<const std::int64_t>(),
+                                     execution,
+                                     precision_for(count));
+}
+
+void CenterSearch::assign(std::size_t begin,
+                          std::size_t end,
+                          Assignment& assignment,
+                          const Execution& execution) const {
+    if (!changed_.empty() && some_numbers_.empty()) return;  // all is as it was
+    if (!choice_.tried() && end - begin > kRowsTried) {
+        assign_in_one_form(begin, begin + kRowsTried, assignment, execution.at(0));
+        begin += kRowsTried;
+    }
+    assign_in_one_form(begin, end, assignment, execution);
+}
+
+void CenterSearch::assign_in_one_form(std::size_t begin,
+                                      std::size_t end,
+                                      Assignment& assignment,
+                                      const Execution& execution) const {
+    Scans among_all(points_, all_, choice_.precision(), {}, execution);
+    std::optional<Scans> among_some;
+    if (some_)
+        among_some.emplace(points_,
+                           *some_,
+                           choice_.precision() == Precision::float32
+                               ? Precision::float32
+                               : precision_for(some_numbers_.size()),
+                           CenterNumbers{some_numbers_, some_places_},
+                           execution);
+    std::atomic<std::size_t> num_searched{0};
+    std::atomic<std::size_t> num_scored{0};
+    const std::size_t step = (some_ ? 4 : 1) * among_all.block_size();
+    const std::size_t tasks = (end - begin + step - 1) / step;
+    run_parallel(tasks, end - begin, execution, [&](std::size_t task, TaskContext& context) {
+        const std::size_t first = begin + task * step;
+        const std::size_t last = std::min(end, first + step);
+        Group to_all;
+        Group to_some;
+        KnownCenters known(among_all.search(), changed_);
+        for (std::size_t row = first; row < last; ++row) {
+            if (changed_.empty()) {
+                to_all.add(row, NearestScan::kNone);
+                continue;
+            }
+            const Key before = make_key(assignment.scores[row],
+                                        static_cast<std::uint32_t>(assignment.labels[row]));
+            const Key key = known.key(row, before);
+            // No other centre was as good as its centre before, and those that have not changed are
+            // not now if that is no worse.
+            (some_ && key >= before ? to_some : to_all).add(row, key);
+        }
+        num_searched.fetch_add(to_all.rows.size());
+        num_scored.fetch_add(among_all.run(to_all.rows, to_all.best, context));
+        if (some_) among_some->run(to_some.rows, to_some.best, context);
+        to_all.write(assignment);
+        to_some.write(assignment);
+        context.checkpoint(last - first);
+    });
+    if (among_all.kind() == FormKind::int8) choice_.note(num_searched.load(), num_scored.load());
+}
+
+Assignment assign(const Points& points, MatrixView centers, const Execution& execution) {
+    const FloatEnvironment environment;
+    static_cast<void>(measure_rows(centers, points.metric(), "centers", execution));
+    ScreeningChoice choice(points, centers.rows);
+    const CenterSearch search(points, centers, {}, choice, execution.at(0));
+    Assignment assignment{std::vector<std::int32_t>(points.size()),
+                          std::vector<float>(points.size())};
+    for_blocks(points.size(), 0, 1, execution, [&](auto begin, auto end, const Execution& part) {
+        search.assign(begin, end, assignment, part);
+    });
+    return assignment;
+}
+
+double total_loss(const Points& points, std::span<const float> scores) {
+    double total = 0;
+    for (std::size_t row = 0; row < scores.size(); ++row)
+        total += points.weight(row) * points.loss(scores[row]);
+    return total;
+}
+
+}  // namespace nearmiss

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+// Centres, packed to be searched for the nearest.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "nearmiss/kmeans.hpp"
+
+namespace nearmiss {
+
+// Rows of a walk over all of them.
+inline constexpr std::size_t kRowsPerBlock = std::size_t{1} << 16;
+
+// f(begin, end, execution) for ascending blocks of rows; progress goes from the fraction `from` to
+// `to`.
+template <class F>
+void for_blocks(std::size_t num_rows,
+                double from,
+                double to,
+                const Execution& execution,
+                const F& f) {
+    for (std::size_t begin = 0; begin < num_rows; begin += kRowsPerBlock) {
+        const std::size_t end = std::min(num_rows, begin + kRowsPerBlock);
+        const double first = static_cast<double>(begin) / static_cast<double>(num_rows);
+        const double share = static_cast<double>(end - begin) / static_cast<double>(num_rows);
+        Execution part{execution.num_threads, {}};
+        if (execution.progress)
+            part.progress = [&, first, share](double fraction) {
+                execution.progress(from + (to - from) * (first + share * fraction));
+            };
+        f(begin, end, part);
+    }
+}
+
+// Root norms of rows that distances are taken from; throws InvalidArgument naming `argument`.
+[[nodiscard]] std::vector<double> measure_rows(MatrixView rows,
+                                               Metric metric,
+                                               const char* argument,
+                                               const Execution& execution);
+
+[[nodiscard]] inline MatrixView view_of_centers(std::span<const float> centers, std::size_t dim) {
+    return {reinterpret_cast<const std::byte*>(centers.data()),
+            centers.size() / dim,
+            dim,
+            static_cast<std::ptrdiff_t>(dim * sizeof(float)),
+            ElementType::float32};
+}
+
+// What centres are screened in. Changes the time, never the answer. Kept from one set of centres to
+// the next.
+class ScreeningChoice {
+  public:
+    ScreeningChoice(const Points& points, std::size_t num_centers) noexcept;
+
+    [[nodiscard]] Precision precision() const noexcept { return precision_; }
+    [[nodiscard]] bool tried() const noexcept { return tried_; }
+    // After so many rows in codes: how many centres had to be scored exactly for them.
+    void note(std::size_t rows, std::size_t scored) noexcept;
+
+  private:
+    const std::size_t affordable_;  // centres to score exactly per row
+    Precision precision_;
+    bool tried_;  // or nothing to try
+};
+
+// Labels and scores of rows, written to their places.
+class CenterSearch {
+  public:
+    // `centers` and `choice` must outlive it. `changed`: by centre, whether it differs from the one
+    // that labels and scores of rows to come refer to; empty if these say nothing.
+    CenterSearch(const Points& points,
+                 MatrixView centers,
+                 std::span<const std::uint8_t> changed,
+                 ScreeningChoice& choice,
+                 const Execution& execution);
+
+    // Of the rows [begin, end).
+    void assign(std::size_t begin,
+                std::size_t end,
+                Assignment& assignment,
+                const Execution& execution) const;
+
+  private:
+    class Task;
+
+    void assign_in_one_form(std::size_t begin,
+                            std::size_t end,
+                            Assignment& assignment,
+                            const Execution& execution) const;
+    void gather_changed(MatrixView centers, const Execution& execution);
+
+    const Points& points_;
+    const std::span<const std::uint8_t> changed_;
+    ScreeningChoice& choice_;
+    Corpus all_;
+    // The centres that changed, where they are few enough to be worth a corpus of their own.
+    std::vector<float> some_centers_;
+    std::vector<std::uint32_t> some_numbers_;
+    std::vector<std::uint32_t> some_places_;
+    std::unique_ptr<Corpus> some_;
+};
+
+// Adds up the rows of clusters, block by block.
+class Summation {
+  public:
+    Summation(const Points& points, std::size_t num_clusters);
+
+    // Blocks in ascending order. `labels`: of all rows.
+    void add(std::size_t begin,
+             std::size_t end,
+             std::span<const std::int32_t> labels,
+             const Execution& execution);
+
+    [[nodiscard]] const ClusterSums& sums() const noexcept { return sums_; }
+    [[nodiscard]] ClusterSums&& take() && noexcept { return std::move(sums_); }
+
+  private:
+    void sort_by_label(std::size_t begin, std::size_t end, std::span<const std::int32_t> labels);
+    void add_cluster(std::size_t cluster, std::vector<double>& multipliers);
+
+    const Points& points_;
+    ClusterSums sums_;
+    std::vector<std::uint32_t> order_;   // the block's rows, by label, then ascending
+    std::vector<std::uint32_t> starts_;  // of each cluster in `order_`
+};
+
+}  // namespace nearmiss

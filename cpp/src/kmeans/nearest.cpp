@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kmeans/nearest.hpp"
+
+#include <algorithm>
+#include <bit>
+
+namespace nearmiss {
+
+using kernels::kPanelRows;
+using kernels::kTileQueries;
+
+namespace {
+
+constexpr std::size_t kTileBytesPerBlock = std::size_t{400} << 10;
+constexpr std::size_t kMinTilesPerBlock = 8;
+constexpr std::size_t kMaxTilesPerBlock = 64;
+// Where rows tie there are very many; they are then settled as they come.
+constexpr std::size_t kMostCandidates = std::size_t{1} << 18;
+
+}  // namespace
+
+NearestScan::NearestScan(const Search& search, const ScreeningForm& form, CenterNumbers numbers)
+    : search_(search),
+      numbers_(numbers),
+      scorer_(search.corpus, search.kernel),
+      block_(search, form) {}
+
+std::size_t NearestScan::block_size(const ScreeningForm& form) noexcept {
+    return kTileQueries * std::clamp(kTileBytesPerBlock / form.bytes_per_tile(),
+                                     kMinTilesPerBlock,
+                                     kMaxTilesPerBlock);
+}
+
+std::size_t NearestScan::run(std::span<const std::uint32_t> queries,
+                             std::span<Key> best,
+                             TaskContext& context) {
+    block_.prepare(queries);
+    hits_.resize(block_.num_tiles());
+    last_.assign(block_.size(), kFirst);
+    candidates_.clear();  // a run may have been stopped
+    best_ = best;
+    num_scored_ = 0;
+    for (std::size_t i = 0; i < block_.size(); ++i) raise_threshold(i);
+    for (std::size_t panel = 0; panel < search_.corpus.num_panels(); ++panel) {
+        const std::uint32_t count = block_.screen(panel, {0, block_.num_tiles()}, hits_.data());
+        for (std::uint32_t h = 0; h < count; ++h) collect(hits_[h], panel);
+        if (candidates_.size() >= kMostCandidates) settle();
+        if (panel % 16 == 0) context.checkpoint();
+    }
+    settle();
+    return num_scored_;
+}
+
+// After best_[i] has changed.
+void NearestScan::raise_threshold(std::size_t i) {
+    if (best_[i] == kNone) return;
+    const ScreenScale& scale = block_.scale(i);
+    const auto score = static_cast<double>(score_of(best_[i]));
+    block_.raise_lower(i, scale.screened(score) - scale.error);
+}
+
+void NearestScan::collect(const kernels::TileHit& hit, std::size_t panel) {
+    const std::size_t first = panel * kPanelRows;
+    const std::size_t lanes = std::min(kPanelRows, search_.corpus.num_rows() - first);
+    const std::uint32_t used = (1u << lanes) - 1u;
+    for (std::size_t t = 0; t < kTileQueries; ++t) {
+        const std::size_t i = hit.tile * kTileQueries + t;
+        if (i >= block_.size()) return;
+        std::uint32_t passed = hit.passed[t] & used;
+        if (passed == 0) continue;
+        if (best_[i] != kNone) {
+            const std::size_t known = numbers_.place_of(row_of(best_[i])) - first;
+            if (known < kPanelRows) passed &= ~(1u << known);
+        }
+        float highest = block_.lower(i);
+        for (; passed != 0; passed &= passed - 1) {
+            const auto lane = static_cast<std::size_t>(std::countr_zero(passed));
+            const float screened = hit.scores[t][lane];
+            highest = std::max(highest, screened);
+            candidates_.push_back({static_cast<std::uint32_t>(first + lane), screened, last_[i]});
+            last_[i] = static_cast<std::uint32_t>(candidates_.size() - 1);
+        }
+        // A row that screens so has a score of at least (highest - error), and a better one screens
+        // above that less error.
+        block_.raise_lower(i, static_cast<double>(highest) - 2 * block_.scale(i).error);
+    }
+}
+
+void NearestScan::settle() {
+    for (std::size_t i = 0; i < block_.size(); ++i) {
+        rows_.clear();
+        for (std::uint32_t at = last_[i]; at != kFirst; at = candidates_[at].before)
+            if (candidates_[at].screened >= block_.lower(i)) rows_.push_back(candidates_[at].row);
+        last_[i] = kFirst;
+        if (rows_.empty()) continue;
+        scores_.resize(rows_.size());
+        scorer_.score(block_.exact(i), rows_, scores_.data());
+        for (std::size_t j = 0; j < rows_.size(); ++j)
+            best_[i] = std::max(best_[i], make_key(scores_[j], numbers_.at(rows_[j])));
+        raise_threshold(i);
+        num_scored_ += rows_.size();
+    }
+    candidates_.clear();
+}
+
+}  // namespace nearmiss

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+// k-means: nearest centres by definition, sums in order, seeding that ends, on every target and any
+// number of threads. (tests/test_kmeans.py compares whole runs with the oracle and tests the laws.)
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "check.hpp"
+#include "instances.hpp"
+#include "nearmiss/error.hpp"
+#include "nearmiss/kmeans.hpp"
+
+namespace {
+
+using instances::Matrix;
+using nearmiss::Assignment;
+using nearmiss::Clustering;
+using nearmiss::InvalidArgument;
+using nearmiss::Metric;
+using nearmiss::Points;
+using nearmiss::SeedingLaw;
+
+constexpr Metric kMetrics[] = {Metric::cosine, Metric::l2};
+constexpr SeedingLaw kLaws[] = {SeedingLaw::random_rows,
+                                SeedingLaw::plus_plus,
+                                SeedingLaw::greedy_plus_plus,
+                                SeedingLaw::rejection,
+                                SeedingLaw::afk_mc2};
+
+template <class Body>
+void on_all_targets(const Body& body) {
+    const std::string before = nearmiss::simd_target();
+    for (const std::string& target : nearmiss::simd_targets()) {
+        nearmiss::set_simd_target(target);
+        for (const std::size_t num_threads : {1U, 2U, 7U})
+            body(nearmiss::Execution{num_threads, {}});
+    }
+    nearmiss::set_simd_target(before);
+}
+
+Assignment by_definition(const Matrix& rows, const Matrix& centers, Metric metric) {
+    Assignment found;
+    for (std::size_t i = 0; i < rows.rows; ++i) {
+        std::int32_t label = 0;
+        float best = instances::score(metric, rows.row(i), centers.row(0));
+        for (std::size_t c = 1; c < centers.rows; ++c) {
+            const float score = instances::score(metric, rows.row(i), centers.row(c));
+            if (score <= best) continue;
+            best = score;
+            label = static_cast<std::int32_t>(c);
+        }
+        found.labels.push_back(label);
+        found.scores.push_back(best);
+    }
+    return found;
+}
+
+void check_assignment(const Matrix& rows, const Matrix& centers) {
+    for (const Metric metric : kMetrics) {
+        const Assignment wanted = by_definition(rows, centers, metric);
+        on_all_targets([&](const nearmiss::Execution& execution) {
+            const Points points(rows.view(), metric, {}, execution);
+            const Assignment found = nearmiss::assign(points, centers.view(), execution);
+            CHECK(found.labels == wanted.labels);
+            CHECK(instances::same_bits(found.scores, wanted.scores));
+        });
+    }
+}
+
+}  // namespace
+
+TEST(kmeans_assigns_by_definition) {
+    check_assignment(instances::normal(1, 1, 1), instances::normal(1, 1, 2));
+    check_assignment(instances::normal(97, 7, 3), instances::normal(17, 7, 4));
+    check_assignment(instances::small_integers(131, 9, 5), instances::small_integers(40, 9, 6));
+    // Enough centres for int8 codes: apart, and with ties that codes cannot tell.
+    check_assignment(instances::normal(401, 33, 7), instances::normal(200, 33, 8));
+    check_assignment(instances::small_integers(401, 32, 9), instances::small_integers(200, 32, 10));
+}
+
+TEST(kmeans_sums_rows_in_ascending_order) {
+    const Matrix rows = instances::normal(300, 11, 1);
+    std::vector<std::int32_t> labels(rows.rows);
+    std::vector<double> weights(rows.rows);
+    std::vector<double> wanted(3 * rows.cols);
+    for (std::size_t i = 0; i < rows.rows; ++i) {
+        labels[i] = static_cast<std::int32_t>(i * i % 3);
+        weights[i] = 1.0 / static_cast<double>(1 + i);
+        for (std::size_t j = 0; j < rows.cols; ++j)
+            wanted[static_cast<std::size_t>(labels[i]) * rows.cols + j] +=
+                weights[i] * static_cast<double>(rows.row(i)[j]);
+    }
+    on_all_targets([&](const nearmiss::Execution& execution) {
+        const Points points(rows.view(), Metric::l2, weights, execution);
+        CHECK(nearmiss::sum_clusters(points, labels, 3, execution).sums == wanted);
+    });
+}
+
+TEST(kmeans_runs_do_not_depend_on_threads_or_targets) {
+    const Matrix rows = instances::normal(900, 34, 2);
+    const Matrix centers = instances::normal(220, 34, 3);
+    for (const Metric metric : kMetrics) {
+        const Points once(rows.view(), metric, {}, {1, {}});
+        const Clustering wanted = nearmiss::lloyd(once, centers.view(), {12, 0.0}, {1, {}});
+        on_all_targets([&](const nearmiss::Execution& execution) {
+            const Points points(rows.view(), metric, {}, execution);
+            const Clustering found = nearmiss::lloyd(points, centers.view(), {12, 0.0}, execution);
+            CHECK(found.labels == wanted.labels);
+            CHECK(instances::same_bits(found.centers, wanted.centers));
+            CHECK(found.losses == wanted.losses);
+        });
+    }
+}
+
+TEST(kmeans_seeds_are_different_rows) {
+    const Matrix rows = instances::small_integers(700, 5, 4);
+    for (const Metric metric : kMetrics) {
+        const Points points(rows.view(), metric, {}, {1, {}});
+        for (const SeedingLaw law : kLaws) {
+            const std::size_t trials =
+                law == SeedingLaw::greedy_plus_plus || law == SeedingLaw::afk_mc2 ? 3 : 0;
+            for (const std::size_t k : {1U, 2U, 50U, 700U}) {
+                const auto seeds = nearmiss::seed_rows(points, k, {law, trials, 9, 0}, {2, {}});
+                CHECK(seeds.size() == k);
+                CHECK(std::set<std::int64_t>(seeds.begin(), seeds.end()).size() == k);
+            }
+            CHECK_THROWS(InvalidArgument,
+                         nearmiss::seed_rows(points, 701, {law, trials, 9, 0}, {1, {}}));
+        }
+    }
+}
+
+TEST(kmeans_refuses_what_has_no_answer) {
+    Matrix rows = instances::normal(4, 3, 5);
+    const std::vector<double> weights{1.0, -1.0, 1.0, 1.0};
+    CHECK_THROWS(InvalidArgument, Points(rows.view(), Metric::ip, {}, {1, {}}));
+    CHECK_THROWS(InvalidArgument, Points(rows.view(), Metric::l2, weights, {1, {}}));
+    const Points points(rows.view(), Metric::l2, {}, {1, {}});
+    CHECK_THROWS(InvalidArgument,
+                 nearmiss::lloyd(points, instances::normal(2, 4, 6).view(), {5, 0.0}, {1, {}}));
+    rows.values[5] = 1e30F;
+    CHECK_THROWS(InvalidArgument, Points(rows.view(), Metric::l2, {}, {1, {}}));
+}
