@@ -222,8 +222,8 @@ def neighbor_cluster_negatives(
     Notes
     -----
     Draws are those of ``sampling.complement`` over the pool in ascending order, a function of
-    (seed, epoch, query id) and of the query's own pool. Beyond the result, memory is that of the
-    pools of the queries that share their clusters.
+    (seed, epoch, query id) and of the query's own pool. Pools are not stored for each query: those
+    with the same clusters share one, and cosines are computed by blocks.
 
     References
     ----------
@@ -272,8 +272,11 @@ def neighbor_cluster_negatives(
 
     nearest = topk(anchors, centroids, khop, metric="l2", num_threads=threads)[1]
     for pool, members in _pools(nearest, clusters, num_clusters):
-        barred = _places(excluded.take(members), pool)
-        draw(pool, members, barred if floor is None else floor.bar(barred, members, pool))
+        step = len(members) if floor is None else max(1, _BLOCK // len(pool))
+        for first in range(0, len(members), step):
+            block = members[first : first + step]
+            barred = _places(excluded.take(block), pool)
+            draw(pool, block, barred if floor is None else floor.bar(barred, block, pool))
     empty = np.flatnonzero(counts == 0)
     if fallback and len(clusters) and len(empty):
         draw(np.arange(len(clusters), dtype=np.int64), empty, excluded.take(empty))
@@ -313,22 +316,17 @@ class _Floor:
 
     def bar(self, barred: Lists, members: Int64, pool: Int64) -> Lists:
         """Return the barred places of each query, those of items below the floor among them."""
-        owners, places = [barred.owners()], [barred.rows]
-        step = max(1, _BLOCK // len(pool))
-        for first in range(0, len(members), step):
-            block = members[first : first + step]
-            cosines = _core.pair_scores(
-                self.queries.rows,
-                self.queries.element_type,
-                self.items._core,
-                np.repeat(block, len(pool)),
-                np.tile(pool, len(block)),
-                num_threads=self.num_threads,
-            ).reshape(len(block), len(pool))
-            below = np.nonzero(cosines.astype(np.float64) < self.min_cosine)
-            owners.append(below[0] + first)
-            places.append(below[1])
-        return grouped(np.concatenate(owners), np.concatenate(places), len(members))
+        cosines = _core.pair_scores(
+            self.queries.rows,
+            self.queries.element_type,
+            self.items._core,
+            np.repeat(members, len(pool)),
+            np.tile(pool, len(members)),
+            num_threads=self.num_threads,
+        ).reshape(len(members), len(pool))
+        below = np.nonzero(cosines.astype(np.float64) < self.min_cosine)
+        owners = np.concatenate([barred.owners(), below[0]])
+        return grouped(owners, np.concatenate([barred.rows, below[1]]), len(members))
 
 
 def _pools(nearest: Int64, clusters: Int64, num_clusters: int) -> Iterator[tuple[Int64, Int64]]:
