@@ -44,6 +44,19 @@ class Lists(NamedTuple):
         """Return the length of each list."""
         return np.diff(self.indptr)
 
+    def take(self, numbers: Int64) -> Lists:
+        """Return the lists of these numbers, one after the other; a number may come again."""
+        lengths = self.lengths()[numbers]
+        indptr = np.zeros(len(numbers) + 1, dtype=np.int64)
+        np.cumsum(lengths, out=indptr[1:])
+        # Entry e of list i is entry e - indptr[i] of the list that it was taken from.
+        shifts = np.repeat(self.indptr[:-1][numbers] - indptr[:-1], lengths)
+        return Lists(indptr, self.rows[shifts + np.arange(indptr[-1])])
+
+    def owners(self) -> Int64:
+        """Return which list each entry of ``rows`` is in."""
+        return np.repeat(np.arange(len(self.indptr) - 1), self.lengths())
+
 
 class _Pairs(NamedTuple):
     """(query row, corpus row) pairs in any order, -1 still among the corpus rows."""
@@ -219,7 +232,7 @@ def to_lists(value: Any, name: str, num_queries: int, num_rows: int | None) -> L
     else:
         pairs = _to_pairs(value, name, num_queries, num_rows)
     _check_range(pairs, name, num_rows)
-    return _group_by_query(pairs, num_queries)
+    return grouped(*pairs, num_queries)
 
 
 def count_lists(value: Any) -> int | None:
@@ -233,6 +246,19 @@ def count_lists(value: Any) -> int | None:
     if hasattr(value, "tocsr"):
         return int(value.shape[0])
     return len(value) if hasattr(value, "__len__") else 0
+
+
+def length_of(value: Any, name: str) -> int:
+    """Return for how many rows a form that `to_lists` takes has lists; it must say so."""
+    try:
+        count = count_lists(value)
+    except TypeError:
+        count = 0  # an array without dimensions
+    if isinstance(value, Positives) and count is None:
+        raise ValueError(f"{name}: made for no given number of queries; give num_queries=")
+    if count is None or not (count or hasattr(value, "__len__") or hasattr(value, "tocsr")):
+        raise TypeError(f"{name}: expected one entry per row, got {value!r}")
+    return count
 
 
 def _to_pairs(value: Any, name: str, num_queries: int, num_rows: int | None) -> _Pairs:
@@ -388,8 +414,8 @@ def _check_range(pairs: _Pairs, name: str, num_rows: int | None) -> None:
         )
 
 
-def _group_by_query(pairs: _Pairs, num_queries: int) -> Lists:
-    queries, rows = pairs
+def grouped(queries: Int64, rows: Int64, num_queries: int) -> Lists:
+    """Return pairs in any order as lists per query; rows of -1 are none, duplicates are merged."""
     present = rows >= 0
     if not present.all():
         queries, rows = queries[present], rows[present]

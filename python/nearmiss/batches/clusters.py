@@ -262,7 +262,7 @@ class NGAME(BatchPlan):
     num_rows: int = field(init=False)
 
     def __post_init__(self) -> None:
-        leaves = _as_clusters(self.leaves, "leaves")
+        leaves = as_clusters(self.leaves, "leaves")
         check_integer(self.batch_size, "batch_size", 1)
         check_integer(self.refresh_from, "refresh_from", 0)
         check_integer(self.refresh_every, "refresh_every", 1)
@@ -324,7 +324,7 @@ class Clusters:
     @classmethod
     def of(cls, labels: Any, name: str) -> Clusters:
         """Sort rows by label."""
-        codes = _as_clusters(labels, name)
+        codes = as_clusters(labels, name)
         rows = np.argsort(codes, kind="stable")
         sizes = np.unique(codes, return_counts=True)[1]
         return cls(rows, np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64))
@@ -347,8 +347,9 @@ class Clusters:
         return rows, np.concatenate([[0], np.cumsum(sizes[order])]).astype(np.int64)
 
 
-def _as_clusters(value: Any, name: str) -> Int64:
-    labels = as_integers(value, name)
+def as_clusters(value: Any, name: str, length: int | None = None) -> Int64:
+    """Return the cluster of each row, ``length`` of them if given; none is negative."""
+    labels = as_integers(value, name, length, "row")
     for row in np.flatnonzero(labels < 0)[:1]:
         raise ValueError(f"{name}: row {row} is {labels[row]}; clusters start at 0")
     return labels

@@ -35,22 +35,6 @@ class Conflicts:
     num_keys: int
 
 
-def length_of(value: Any, name: str) -> int:
-    """Return the number of rows that a form of lists (see `to_lists`) is for."""
-    if isinstance(value, Positives):
-        if value.num_queries is None:
-            raise ValueError(f"{name}: made for no given number of queries; give num_queries=")
-        return value.num_queries
-    if isinstance(value, tuple) and len(value) == 2:
-        return max(len(value[0]) - 1, 0)
-    if hasattr(value, "shape"):
-        return int(value.shape[0]) if value.shape else 0
-    try:
-        return len(value)
-    except TypeError:
-        raise TypeError(f"{name}: expected one entry per row, got {value!r}") from None
-
-
 def find_conflicts(
     num_rows: int, *, documents: Any, positives: Any, groups: Any, texts: Any
 ) -> Conflicts:

@@ -19,7 +19,8 @@ from nearmiss.batches.base import (
     num_batches_of,
     shuffled,
 )
-from nearmiss.batches.conflicts import Conflicts, find_conflicts, length_of
+from nearmiss.batches.conflicts import Conflicts, find_conflicts
+from nearmiss.positives import length_of
 
 
 @dataclass(frozen=True, eq=False)
