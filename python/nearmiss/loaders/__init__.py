@@ -2,5 +2,19 @@
 """The training loop's side. Needs torch; importing `nearmiss` alone does not."""
 
 from nearmiss.loaders.collate import HardNegativeCollator
+from nearmiss.loaders.samplers import (
+    ClusterBatchSampler,
+    GroupBatchSampler,
+    NeighborBatchSampler,
+    NoConflictBatchSampler,
+    PlanBatchSampler,
+)
 
-__all__ = ["HardNegativeCollator"]
+__all__ = [
+    "ClusterBatchSampler",
+    "GroupBatchSampler",
+    "HardNegativeCollator",
+    "NeighborBatchSampler",
+    "NoConflictBatchSampler",
+    "PlanBatchSampler",
+]
