@@ -81,6 +81,12 @@ def test_gives_the_batches_of_every_plan(name):
         assert np.array_equal(sampler.left_over, batches.unplaced)
 
 
+def test_numbers_of_numpy_become_those_torch_takes():
+    sampler = L.PlanBatchSampler(B.Shuffled(10, np.int64(3), drop_last=np.bool_(True)))
+    assert (type(sampler.batch_size), sampler.drop_last) == (int, True)
+    assert len(DataLoader(range(10), batch_sampler=sampler)) == 3
+
+
 @pytest.mark.parametrize("name", PLANS)
 def test_named_samplers_take_their_plans_only(name):
     plan = PLANS[name](0)
@@ -187,7 +193,7 @@ def test_plans_are_made_anew_between_epochs():
     sampler.set_plan(plan.with_neighbors(near[1]))
     assert list(sampler) == lists(plan.with_neighbors(near[1]).batches(4)) != before
     for other, message in (
-        (B.Sample4Geo(near[0, :59], 6), "plan: has 59 rows, the one before has 60"),
+        (B.Sample4Geo(near[0, :59] % 59, 6), "plan: has 59 rows, the one before has 60"),
         (B.Sample4Geo(near[0], 12), "plan: has 5 batches, the one before has 10"),
     ):
         with pytest.raises(ValueError, match=message):

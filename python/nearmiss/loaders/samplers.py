@@ -123,7 +123,7 @@ class PlanBatchSampler(BatchSampler):
                 f"num_replicas: {self.num_replicas} ranks, but the plan has {len(plan)} batches: "
                 f'none would be left; use smaller batches or uneven="repeat"'
             )
-        super().__init__(_Rows(self), plan.batch_size, plan.drop_last)
+        super().__init__(_Rows(self), int(plan.batch_size), bool(plan.drop_last))
         if self.rank == "all" and self.num_replicas > 1:
             self.batch_size = None  # type: ignore[assignment]
         self.plan = plan
