@@ -38,13 +38,15 @@ __all__ = [
     "weights",
 ]
 
+_LAZY = ("adapters", "loaders")
+
 
 def __getattr__(name: str) -> ModuleType:
     # The training loop's side imports torch; only those who use it pay for it.
-    if name == "loaders":
-        return import_module("nearmiss.loaders")
+    if name in _LAZY:
+        return import_module(f"nearmiss.{name}")
     raise AttributeError(f"module 'nearmiss' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, "loaders"])
+    return sorted([*__all__, *_LAZY])

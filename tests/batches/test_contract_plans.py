@@ -9,33 +9,11 @@ from pathlib import Path
 import nearmiss as nm
 import numpy as np
 import pytest
-from batch_plans import assert_batches
+from batch_plans import PLANS, assert_batches
 from compare import assert_same_bits
 from nearmiss.batches.base import Stream
 
-RNG = np.random.default_rng(0)
-N = 240
-LABELS = RNG.integers(0, 12, N)
-VECTORS = RNG.normal(size=(N, 6)).astype(np.float32)
-NEAR = nm.topk(VECTORS, VECTORS, 31)[1]
 B = nm.batches
-
-#: How to make each plan, with a seed.
-PLANS = {
-    "Shuffled": lambda seed: B.Shuffled(N, 32, seed=seed),
-    "Shuffled-drop": lambda seed: B.Shuffled(N, 32, drop_last=True, seed=seed),
-    "NoConflict": lambda seed: B.NoConflict(32, groups=LABELS, seed=seed),
-    "NoConflict-near": lambda seed: B.NoConflict(
-        8, documents=LABELS, positives=LABELS[:, None] // 2, neighbors=NEAR, seed=seed
-    ),
-    "TasBalanced": lambda seed: B.TasBalanced(LABELS, 16, clusters_per_batch=2, seed=seed),
-    "TasBalanced-all": lambda seed: B.TasBalanced(LABELS, 16, coverage="all", seed=seed),
-    "NGAME": lambda seed: B.NGAME(B.balanced_two_means(VECTORS, 32), 32, seed=seed),
-    "Sample4Geo": lambda seed: B.Sample4Geo(NEAR, 32, near=8, far=8, seed=seed),
-    "RTD": lambda seed: B.RTD(B.Shuffled(N, 32, seed=seed)),
-    "SaHa": lambda seed: B.SaHa(VECTORS, NEAR, np.arange(N), top_k=2, seed=seed),
-    "CFCD": lambda seed: B.CFCD(LABELS, np.roll(LABELS, 1), tuples_per_batch=2, seed=seed),
-}
 
 every_plan = pytest.mark.parametrize("name", PLANS)
 

@@ -92,12 +92,18 @@ class BatchPlan(ABC):
         ``"repeats"``: some come more than once, others not at all.
     num_rows : int
         The number of rows that batches are made of: row numbers are below it.
+    batch_size : int
+        The most rows that a batch can have.
+    drop_last : bool
+        Whether rows of a last batch that is not full are left out.
     paper : str
         Where the method was published; empty for what has no author.
     """
 
     coverage: Coverage
     num_rows: int
+    batch_size: int
+    drop_last: bool = False
     paper: ClassVar[str] = ""
 
     @abstractmethod

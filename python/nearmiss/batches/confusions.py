@@ -89,6 +89,7 @@ class CFCD(BatchPlan):
     seed: int = field(default=0, kw_only=True)
     coverage: Coverage = field(default="repeats", init=False, repr=False)
     num_rows: int = field(init=False)
+    batch_size: int = field(init=False, repr=False)
     _classes: Int64 = field(init=False, repr=False)
     _predicted: Int64 = field(init=False, repr=False)
 
@@ -115,13 +116,14 @@ class CFCD(BatchPlan):
         place = np.minimum(np.searchsorted(names, predictions), len(names) - 1)
         found = np.where(names[place] == predictions, place, -1)
         object.__setattr__(self, "num_rows", len(labels))
+        object.__setattr__(self, "batch_size", self.tuples_per_batch * (2 + self.num_negatives))
         object.__setattr__(self, "_classes", classes.astype(np.int64))
         object.__setattr__(self, "_predicted", found.astype(np.int64))
 
     def __len__(self) -> int:
         if self.num_batches is not None:
             return self.num_batches
-        return self.num_rows // (self.tuples_per_batch * (2 + self.num_negatives))
+        return self.num_rows // self.batch_size
 
     def batches(self, epoch: int = 0) -> Batches:
         """Return the batches of an epoch; see `BatchPlan.batches`."""
@@ -129,8 +131,7 @@ class CFCD(BatchPlan):
         drawing = _Drawing(self, epoch)
         tuples = [drawing.next_tuple() for _ in range(len(self) * self.tuples_per_batch)]
         indices = np.array(tuples, dtype=np.int64).reshape(-1)
-        size = self.tuples_per_batch * (2 + self.num_negatives)
-        ends = np.arange(len(self) + 1, dtype=np.int64) * size
+        ends = np.arange(len(self) + 1, dtype=np.int64) * self.batch_size
         return Batches(ends, indices, np.empty(0, np.int64))
 
 

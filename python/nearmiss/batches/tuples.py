@@ -58,12 +58,16 @@ class RTD(BatchPlan):
     triplets: BatchPlan
     coverage: Coverage = field(init=False, repr=False)
     num_rows: int = field(init=False, repr=False)
+    batch_size: int = field(init=False, repr=False)
+    drop_last: bool = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.triplets, BatchPlan):
             raise TypeError(f"triplets: expected a BatchPlan, got a {type(self.triplets).__name__}")
         object.__setattr__(self, "coverage", self.triplets.coverage)
         object.__setattr__(self, "num_rows", 2 * self.triplets.num_rows)
+        object.__setattr__(self, "batch_size", 2 * self.triplets.batch_size)
+        object.__setattr__(self, "drop_last", self.triplets.drop_last)
 
     def __len__(self) -> int:
         return len(self.triplets)
@@ -142,6 +146,7 @@ class SaHa(BatchPlan):
     num_threads: int | None = field(default=None, kw_only=True, repr=False)
     coverage: Coverage = field(init=False, repr=False)
     num_rows: int = field(init=False)
+    batch_size: int = field(init=False, repr=False)
     groups: tuple[Int64, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -161,6 +166,7 @@ class SaHa(BatchPlan):
             groups += grouping.second_pass()
         object.__setattr__(self, "coverage", "repeats" if self.second_pass else "subset")
         object.__setattr__(self, "num_rows", len(candidates))
+        object.__setattr__(self, "batch_size", self.groups_per_batch * (self.top_k + 1))
         object.__setattr__(self, "groups", tuple(groups))
 
     def __len__(self) -> int:

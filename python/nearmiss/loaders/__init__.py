@@ -3,5 +3,20 @@
 
 from nearmiss.loaders import miners
 from nearmiss.loaders.collate import HardNegativeCollator
+from nearmiss.loaders.samplers import (
+    ClusterBatchSampler,
+    GroupBatchSampler,
+    NeighborBatchSampler,
+    NoConflictBatchSampler,
+    PlanBatchSampler,
+)
 
-__all__ = ["HardNegativeCollator", "miners"]
+__all__ = [
+    "ClusterBatchSampler",
+    "GroupBatchSampler",
+    "HardNegativeCollator",
+    "NeighborBatchSampler",
+    "NoConflictBatchSampler",
+    "PlanBatchSampler",
+    "miners",
+]
