@@ -38,7 +38,7 @@ class CorpusGroups:
     @classmethod
     def of(cls, groups: Any, num_rows: int | None, name: str) -> CorpusGroups:
         """Check labels, one per corpus row, and give them codes."""
-        labels = _as_group_labels(groups, name, num_rows, "corpus row")
+        labels = as_group_labels(groups, name, num_rows, "corpus row")
         present = _is_present(labels)
         codes = np.full(len(labels), -1, dtype=np.int64)
         distinct, codes[present] = np.unique(labels[present], return_inverse=True)
@@ -46,7 +46,7 @@ class CorpusGroups:
 
     def codes_of(self, query_groups: Any, num_queries: int) -> Int64:
         """Return the codes of the queries' groups, -1 for queries in no group."""
-        labels = _as_group_labels(query_groups, "query_groups", num_queries, "query")
+        labels = as_group_labels(query_groups, "query_groups", num_queries, "query")
         present = _is_present(labels)
         if present.any() and len(self.distinct) and labels.dtype != self.labels.dtype:
             kinds = [
@@ -65,7 +65,8 @@ class CorpusGroups:
         return codes
 
 
-def _as_group_labels(value: Any, name: str, length: int | None, what: str) -> Labels:
+def as_group_labels(value: Any, name: str, length: int | None, what: str) -> Labels:
+    """Return labels, one per ``what``: integers from -1 on, or strings and None."""
     labels = as_labels(value, name, length, what)
     if labels.dtype == np.int64 and len(labels) and labels.min() < -1:
         row = int(np.argmax(labels < -1))
