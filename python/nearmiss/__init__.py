@@ -7,7 +7,7 @@ A *hard negative* is a near miss: an item close to a query that is not one of it
 from importlib import import_module
 from types import ModuleType
 
-from nearmiss import batches, formats, sampling, strategies
+from nearmiss import batches, formats, mixing, sampling, strategies
 from nearmiss.candidates import Candidates
 from nearmiss.corpus import Corpus
 from nearmiss.limits import Limits
@@ -28,6 +28,7 @@ __all__ = [
     "formats",
     "mine",
     "mine_candidates",
+    "mixing",
     "sampling",
     "simd_targets",
     "strategies",

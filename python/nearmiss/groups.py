@@ -44,17 +44,15 @@ class CorpusGroups:
         distinct, codes[present] = np.unique(labels[present], return_inverse=True)
         return cls(labels, codes, distinct)
 
-    def codes_of(self, query_groups: Any, num_queries: int) -> Int64:
+    def codes_of(self, query_groups: Any, num_queries: int, name: str = "query_groups") -> Int64:
         """Return the codes of the queries' groups, -1 for queries in no group."""
-        labels = as_group_labels(query_groups, "query_groups", num_queries, "query")
+        labels = as_group_labels(query_groups, name, num_queries, "query")
         present = _is_present(labels)
         if present.any() and len(self.distinct) and labels.dtype != self.labels.dtype:
             kinds = [
                 "integers" if a.dtype == np.int64 else "strings" for a in (labels, self.labels)
             ]
-            raise TypeError(
-                f"query_groups: {kinds[0]}, but the groups of the corpus are {kinds[1]}"
-            )
+            raise TypeError(f"{name}: {kinds[0]}, but the groups of the corpus are {kinds[1]}")
         codes = np.full(num_queries, -1, dtype=np.int64)
         codes[present] = len(self.distinct)
         if len(self.distinct):
