@@ -71,7 +71,8 @@ class Draws:
             return self._units(stream, self.numbers)
         three = [self._units(stream, 3 * self.numbers + i) for i in range(3)]
         # Beta(2, 2) is the law of the median of three uniform numbers.
-        return np.sort(three, axis=0)[1]
+        medians: Float64 = np.sort(three, axis=0)[1]
+        return medians
 
     def _units(self, stream: Stream, numbers: Int64) -> Float64:
         drawn = units(stream, self.seed, self.epoch, self.ids.ravel(), numbers.ravel())

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from nearmiss.arrays import Int64, check_number
+from nearmiss.arrays import check_number
 from nearmiss.mining import topk
 from nearmiss.mixing.vectors import (
     as_floats,
     cast_like,
     check_finite,
     check_same_library,
+    like,
     on_cpu,
     take,
     where,
@@ -27,7 +28,7 @@ def repel(
     threshold: float,
     strength: float = 0.9,
     num_threads: int | None = None,
-) -> tuple[Any, Int64]:
+) -> tuple[Any, Any]:
     """Push vectors away from their best match: ``(1 + a)·x - a·match`` (NegToMe).
 
     Parameters
@@ -70,4 +71,4 @@ def repel(
     moved = (1 + strength) * vectors - strength * matched
     kept = where(near[:, np.newaxis], moved, vectors)
     check_finite(kept, "embeddings")
-    return kept, np.where(near, rows[:, 0], -1)
+    return kept, like(np.where(near, rows[:, 0], -1), vectors)

@@ -93,7 +93,8 @@ def mix_same_label(
 def _wanted(num_mixed: Mapping[Any, int] | None, classes: CorpusGroups, sizes: Int64) -> Int64:
     """Return the number of new points of each class."""
     if num_mixed is None:
-        return sizes.max(initial=0) - sizes
+        lifted: Int64 = sizes.max(initial=0) - sizes
+        return lifted
     if not isinstance(num_mixed, Mapping):
         raise TypeError(
             f"num_mixed: expected a mapping of label to number, got a {type(num_mixed).__name__}"
