@@ -9,10 +9,11 @@ from typing import Literal, TypeAlias
 from data import ElementType, Source
 from limits import LimitsKind
 
-Suite: TypeAlias = Literal["topk", "mine", "sample", "batches"]
+Suite: TypeAlias = Literal["topk", "mine", "sample", "batches", "bank"]
 # search: nearest rows, under limits where the case names some; bands: draws from bands of ranks, k
 # being the last; pairs: negatives of known pairs; memory: how much `mine` needs; weighted,
-# complement: random draws (see draws.py); packing: batches without conflicts (see packing.py).
+# complement: random draws (see draws.py); packing: batches without conflicts (see packing.py);
+# bank: the queries replace rows of their own, then nearest other rows are found.
 Kind: TypeAlias = Literal[
     "search",
     "bands",
@@ -22,6 +23,7 @@ Kind: TypeAlias = Literal[
     "weighted",
     "complement",
     "packing",
+    "bank",
 ]
 
 
@@ -180,6 +182,11 @@ CASES = (
           _match("later epochs", "ours:pack-again",
                  {"sentence_transformers:no-duplicates": 20.0,
                   "sentence_transformers:no-duplicates-hashed": None}))),
+    Case("bank-100k", "bank", "bank", "docstrings", Size(1024, 100_000, 16, 384),
+         Size(64, 2500, 16, 384),
+         (_match("update, then mine", "ours:bank",
+                 {"torch:bank": 3.0, "torch:bank-known-slots": None}),),
+         limits="own-slot"),
     Case("memory", "mine", "memory", "docstrings", Size(4096, 200_000, 100, 384),
          Size(60, 2500, 100, 384), ()),
 )  # fmt: skip
