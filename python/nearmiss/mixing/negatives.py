@@ -185,5 +185,5 @@ def _nth_present(present: Bool, places: Int64) -> Int64:
     """Return the columns of the places-th entries that are present in each row."""
     order = np.argsort(~present, axis=1, kind="stable")
     # Of rows with too few nothing is used.
-    flat = np.minimum(places.reshape(len(present), -1), present.shape[1] - 1)
-    return np.take_along_axis(order, flat, axis=1).reshape(places.shape)
+    rows = np.arange(len(present)).reshape(-1, *[1] * (places.ndim - 1))
+    return order[rows, np.minimum(places, present.shape[1] - 1)]

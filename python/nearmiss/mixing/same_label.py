@@ -70,7 +70,7 @@ def mix_same_label(
     small = np.flatnonzero((wanted > 0) & (sizes <= num_neighbors))
     if len(small):
         raise ValueError(
-            f"num_neighbors: class {classes.distinct[small[0]]!r} has {sizes[small[0]]} rows, so "
+            f"num_neighbors: class {classes.distinct.tolist()[small[0]]!r} has {sizes[small[0]]} rows, so "
             f"each has {sizes[small[0]] - 1} others, not {num_neighbors}"
         )
     rows = np.flatnonzero((wanted > 0)[classes.codes] & (classes.codes >= 0))
