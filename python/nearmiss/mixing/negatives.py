@@ -186,4 +186,5 @@ def _nth_present(present: Bool, places: Int64) -> Int64:
     order = np.argsort(~present, axis=1, kind="stable")
     # Of rows with too few nothing is used.
     rows = np.arange(len(present)).reshape(-1, *[1] * (places.ndim - 1))
-    return order[rows, np.minimum(places, present.shape[1] - 1)]
+    columns: Int64 = order[rows, np.minimum(places, present.shape[1] - 1)]
+    return columns

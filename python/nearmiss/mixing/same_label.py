@@ -70,8 +70,8 @@ def mix_same_label(
     small = np.flatnonzero((wanted > 0) & (sizes <= num_neighbors))
     if len(small):
         raise ValueError(
-            f"num_neighbors: class {classes.distinct.tolist()[small[0]]!r} has {sizes[small[0]]} rows, so "
-            f"each has {sizes[small[0]] - 1} others, not {num_neighbors}"
+            f"num_neighbors: class {classes.distinct.tolist()[small[0]]!r} has {sizes[small[0]]} "
+            f"rows, so each has {sizes[small[0]] - 1} others, not {num_neighbors}"
         )
     rows = np.flatnonzero((wanted > 0)[classes.codes] & (classes.codes >= 0))
     rows = rows[np.argsort(classes.codes[rows], kind="stable")]
