@@ -9,11 +9,12 @@ from typing import Literal, TypeAlias
 from data import ElementType, Source
 from limits import LimitsKind
 
-Suite: TypeAlias = Literal["topk", "mine", "sample", "batches", "in-batch", "kmeans"]
+Suite: TypeAlias = Literal["topk", "mine", "sample", "batches", "in-batch", "kmeans", "bank"]
 # search: nearest rows, under limits where the case names some; bands: draws from bands of ranks, k
 # being the last; pairs: negatives of known pairs; memory: how much `mine` needs; weighted,
 # complement: random draws (see draws.py); packing: batches without conflicts (see packing.py);
-# lloyd, seeding: k-means (see clusters.py). The others: miners inside a batch (see in_batch.py).
+# lloyd, seeding: k-means (see clusters.py); bank: the queries replace rows of their own, then
+# nearest other rows are found. The others: miners inside a batch (see in_batch.py).
 Kind: TypeAlias = Literal[
     "search",
     "bands",
@@ -29,6 +30,7 @@ Kind: TypeAlias = Literal[
     "multi-similarity",
     "lloyd",
     "seeding",
+    "bank",
 ]
 
 
@@ -218,6 +220,11 @@ CASES = (
          (_match("the D2 law", "ours:rejection",
                  {"sklearn:plus-plus": 5.0, "sklearn:greedy-plus-plus": None,
                   "ours:plus-plus": None}),)),
+    Case("bank-100k", "bank", "bank", "docstrings", Size(1024, 100_000, 16, 384),
+         Size(64, 2500, 16, 384),
+         (_match("update, then mine", "ours:bank",
+                 {"torch:bank": 3.0, "torch:bank-known-slots": None}),),
+         limits="own-slot"),
     Case("memory", "mine", "memory", "docstrings", Size(4096, 200_000, 100, 384),
          Size(60, 2500, 100, 384), ()),
 )  # fmt: skip

@@ -66,6 +66,13 @@ def cache_folder() -> Path:
     return folder
 
 
+def store_queries(vectors: Vectors) -> Vectors:
+    """The same with the queries as the first rows of the corpus: a bank that has just had them."""
+    corpus = vectors.corpus.copy()
+    corpus[: len(vectors.queries)] = vectors.queries
+    return replace(vectors, corpus=corpus)
+
+
 def load_search(
     source: Source, dim: int, num_queries: int, num_rows: int, base_rows: int | None = None
 ) -> Vectors:

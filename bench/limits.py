@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from data import Ids, Vectors
 
-LimitsKind: TypeAlias = Literal["all", "own-cluster", "ceiling", "exclude-near"]
+LimitsKind: TypeAlias = Literal["all", "own-cluster", "ceiling", "exclude-near", "own-slot"]
 
 # "all": a ceiling, and excluded rows just under it, where excluding changes the answer.
 _NUM_GROUPS = 100
@@ -29,6 +29,7 @@ RANKS_NEEDED: Mapping[LimitsKind, int] = {
     "own-cluster": 2000,
     "ceiling": _RANKS_ABOVE_CEILING + 1,
     "exclude-near": _NUM_EXCLUDED,
+    "own-slot": 1,
 }
 
 
@@ -115,9 +116,17 @@ def _make_exclude_near(vectors: Vectors, nearest: Nearest) -> Limits:
     )
 
 
+def _make_own_slot(vectors: Vectors, nearest: Nearest) -> Limits:
+    return Limits(
+        "the own slot of every query ruled out",
+        exclude=np.arange(len(vectors.queries), dtype=np.int64)[:, np.newaxis],
+    )
+
+
 _MAKERS: Mapping[LimitsKind, Callable[[Vectors, Nearest], Limits]] = {
     "all": _make_all,
     "own-cluster": _make_own_cluster,
     "ceiling": _make_ceiling,
     "exclude-near": _make_exclude_near,
+    "own-slot": _make_own_slot,
 }

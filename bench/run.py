@@ -113,6 +113,8 @@ def load_task(case: Case, size: Size, settings: Settings) -> Task:
         vectors = data.load_pairs("near", size.n, size.m, base_rows)
     else:
         vectors = data.load_search(case.source, size.d, size.n, size.m, base_rows)
+    if case.kind == "bank":
+        vectors = data.store_queries(vectors)
     if case.element_type == "int8":
         vectors = data.quantise(vectors)
     task = Task(vectors, size.k, settings.threads, case.relative_margin)

@@ -576,3 +576,18 @@ def test_limits_compare_by_value_and_are_not_hashable():
     assert nm.Limits(max_score=0.5) != nm.Limits()
     with pytest.raises(TypeError, match="unhashable"):
         hash(nm.Limits())
+
+
+def test_exclusions_of_three_limits_add_up():
+    """A union of unions, each part in a form of its own."""
+    parts = [nm.Limits(exclude=one) for one in ([[1], [2]], np.array([3, -1]), [[], [4, 0]])]
+    rows = np.eye(6, dtype=np.float32)
+    for limits in (
+        parts[0].merge(parts[1]).merge(parts[2]),
+        parts[0].merge(parts[1].merge(parts[2])),
+    ):
+        found = nm.mine(rows[:2], rows, num_negatives=6, limits=limits)
+        assert [sorted(line[line >= 0].tolist()) for line in found.indices] == [
+            [0, 2, 4, 5],
+            [1, 3, 5],
+        ]

@@ -191,6 +191,27 @@ def _mine_with_limits(task: Task, precision: str) -> Callable[[], Any]:
     return run
 
 
+def _bank(task: Task, precision: str) -> Callable[[], Any]:
+    """A step of training: the batch's new embeddings in, negatives of other ids out."""
+    queries, corpus = task.vectors.queries, task.vectors.corpus
+    ids = np.arange(len(queries), dtype=np.int64) if task.query_ids is None else task.query_ids
+    bank = nm.loaders.MemoryBank(len(corpus), corpus.shape[1], METRIC, "keyed")
+    bank.enqueue(corpus, np.arange(len(corpus)))
+
+    def run() -> Any:
+        bank.enqueue(queries, ids)
+        return bank.mine(
+            queries,
+            exclude_ids=ids,
+            num_negatives=task.k,
+            precision=precision,
+            num_threads=task.threads,
+        )
+
+    run()  # packs
+    return run
+
+
 _JOBS = {
     "cold": _topk_cold,
     "warm": _topk_warm,
@@ -198,6 +219,7 @@ _JOBS = {
     "limits-none": _mine_without_limits,
     "limits-on": _mine_with_limits,
     "bands": _mine_bands,
+    "bank": _bank,
 }
 JOBS = {
     in_precision(name, precision): partial(job, precision=precision)

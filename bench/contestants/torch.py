@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -43,4 +44,28 @@ def _topk(task: Task) -> Callable[[], Any]:
     return one_call if len(queries) <= block else in_blocks
 
 
-JOBS = {"cold": _topk}
+def _bank(task: Task, mask_by_id: bool) -> Callable[[], Any]:
+    """Replace rows, multiply, mask, select. Without ``mask_by_id`` the slots to mask are known."""
+    queries = torch.from_numpy(task.vectors.queries)
+    bank = torch.from_numpy(task.vectors.corpus.copy())
+    bank_ids = torch.arange(len(bank))
+    ids = torch.arange(len(queries)) if task.query_ids is None else torch.from_numpy(task.query_ids)
+    lines = torch.arange(len(queries))
+
+    def run() -> Any:
+        bank[ids] = queries
+        scores = queries @ bank.T
+        if mask_by_id:
+            scores.masked_fill_(ids[:, None] == bank_ids, -torch.inf)
+        else:
+            scores[lines, ids] = -torch.inf
+        return torch.topk(scores, task.k, dim=1)
+
+    return run
+
+
+JOBS = {
+    "cold": _topk,
+    "bank": partial(_bank, mask_by_id=True),
+    "bank-known-slots": partial(_bank, mask_by_id=False),
+}

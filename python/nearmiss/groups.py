@@ -38,23 +38,21 @@ class CorpusGroups:
     @classmethod
     def of(cls, groups: Any, num_rows: int | None, name: str) -> CorpusGroups:
         """Check labels, one per corpus row, and give them codes."""
-        labels = _as_group_labels(groups, name, num_rows, "corpus row")
+        labels = as_group_labels(groups, name, num_rows, "corpus row")
         present = _is_present(labels)
         codes = np.full(len(labels), -1, dtype=np.int64)
         distinct, codes[present] = np.unique(labels[present], return_inverse=True)
         return cls(labels, codes, distinct)
 
-    def codes_of(self, query_groups: Any, num_queries: int) -> Int64:
+    def codes_of(self, query_groups: Any, num_queries: int, name: str = "query_groups") -> Int64:
         """Return the codes of the queries' groups, -1 for queries in no group."""
-        labels = _as_group_labels(query_groups, "query_groups", num_queries, "query")
+        labels = as_group_labels(query_groups, name, num_queries, "query")
         present = _is_present(labels)
         if present.any() and len(self.distinct) and labels.dtype != self.labels.dtype:
             kinds = [
                 "integers" if a.dtype == np.int64 else "strings" for a in (labels, self.labels)
             ]
-            raise TypeError(
-                f"query_groups: {kinds[0]}, but the groups of the corpus are {kinds[1]}"
-            )
+            raise TypeError(f"{name}: {kinds[0]}, but the groups of the corpus are {kinds[1]}")
         codes = np.full(num_queries, -1, dtype=np.int64)
         codes[present] = len(self.distinct)
         if len(self.distinct):
@@ -65,7 +63,8 @@ class CorpusGroups:
         return codes
 
 
-def _as_group_labels(value: Any, name: str, length: int | None, what: str) -> Labels:
+def as_group_labels(value: Any, name: str, length: int | None, what: str) -> Labels:
+    """Return labels, one per ``what``: integers from -1 on, or strings and None."""
     labels = as_labels(value, name, length, what)
     if labels.dtype == np.int64 and len(labels) and labels.min() < -1:
         row = int(np.argmax(labels < -1))

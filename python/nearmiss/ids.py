@@ -131,13 +131,8 @@ class ReferencedIds:
         """Return arrays for a table file: strings as UTF-8 bytes and where each one ends."""
         if self.values.dtype == np.int64:
             return {"id_rows": self.rows, "id_values": self.values}
-        texts = [text.encode() for text in self.values]
-        ends = np.cumsum(np.array([len(text) for text in texts], dtype=np.int64), dtype=np.int64)
-        return {
-            "id_rows": self.rows,
-            "id_ends": ends,
-            "id_text": np.frombuffer(b"".join(texts), dtype=np.uint8),
-        }
+        text, ends = encode_strings(self.values)
+        return {"id_rows": self.rows, "id_ends": ends, "id_text": text}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> ReferencedIds | None:
@@ -146,10 +141,22 @@ class ReferencedIds:
             return None
         if "id_values" in arrays:
             return cls(arrays["id_rows"], arrays["id_values"])
-        text, ends = arrays["id_text"].tobytes(), arrays["id_ends"].tolist()
-        values = np.empty(len(ends), dtype=object)
-        values[:] = [
-            text[start:end].decode()
-            for start, end in zip([0, *ends][: len(ends)], ends, strict=True)
-        ]
-        return cls(arrays["id_rows"], values)
+        return cls(arrays["id_rows"], decode_strings(arrays["id_text"], arrays["id_ends"]))
+
+
+def encode_strings(strings: Labels) -> tuple[npt.NDArray[np.uint8], Int64]:
+    """Return strings as UTF-8 bytes, one after the other, and where each one ends."""
+    texts = [text.encode() for text in strings]
+    ends = np.cumsum(np.array([len(text) for text in texts], dtype=np.int64), dtype=np.int64)
+    return np.frombuffer(b"".join(texts), dtype=np.uint8), ends
+
+
+def decode_strings(text: npt.NDArray[Any], ends: npt.NDArray[Any]) -> Labels:
+    """Return what `encode_strings` was called on."""
+    whole, stops = text.tobytes(), ends.tolist()
+    values = np.empty(len(stops), dtype=object)
+    values[:] = [
+        whole[start:end].decode()
+        for start, end in zip([0, *stops][: len(stops)], stops, strict=True)
+    ]
+    return values

@@ -223,14 +223,7 @@ def to_lists(value: Any, name: str, num_queries: int, num_rows: int | None) -> L
     """
     if value is None:
         return None
-    if isinstance(value, Joined):
-        parts = [_to_pairs(part, name, num_queries, num_rows) for part in value.parts]
-        pairs = _Pairs(
-            np.concatenate([part.queries for part in parts]),
-            np.concatenate([part.rows for part in parts]),
-        )
-    else:
-        pairs = _to_pairs(value, name, num_queries, num_rows)
+    pairs = _to_pairs(value, name, num_queries, num_rows)
     _check_range(pairs, name, num_rows)
     return grouped(*pairs, num_queries)
 
@@ -262,6 +255,12 @@ def length_of(value: Any, name: str) -> int:
 
 
 def _to_pairs(value: Any, name: str, num_queries: int, num_rows: int | None) -> _Pairs:
+    if isinstance(value, Joined):  # whose parts may be joined themselves
+        parts = [_to_pairs(part, name, num_queries, num_rows) for part in value.parts]
+        return _Pairs(
+            np.concatenate([part.queries for part in parts]),
+            np.concatenate([part.rows for part in parts]),
+        )
     if isinstance(value, Positives):
         return _from_positives(value, name, num_queries)
     if isinstance(value, tuple):

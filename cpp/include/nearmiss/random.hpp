@@ -42,6 +42,16 @@ enum class Stream : std::uint32_t {
     // 128 and on: miners inside a batch, whose step is the epoch and whose anchors are the queries
     in_batch = 128,           // counter: draw number
     in_batch_triplets = 129,  // query 0, counter: draw number
+    // 160 and on: mixtures. Query (or anchor, or class); counter: number of the mixture, plus
+    // attempt * 2^32 for parents, and 3 * number + 0, 1, 2 for a Beta(2, 2) share.
+    mix_pair_parents = 160,
+    mix_pair_shares = 161,
+    mix_query_parents = 162,
+    mix_query_shares = 163,
+    mix_same_label_parents = 164,  // class
+    mix_same_label_shares = 165,   // class
+    mix_different_label_parents = 166,
+    mix_different_label_shares = 167,
 };
 
 using PhiloxBlock = std::array<std::uint32_t, 4>;

@@ -2,6 +2,7 @@
 """The training loop's side. Needs torch; importing `nearmiss` alone does not."""
 
 from nearmiss.loaders import miners
+from nearmiss.loaders.bank import MemoryBank
 from nearmiss.loaders.collate import HardNegativeCollator
 from nearmiss.loaders.samplers import (
     ClusterBatchSampler,
@@ -15,6 +16,7 @@ __all__ = [
     "ClusterBatchSampler",
     "GroupBatchSampler",
     "HardNegativeCollator",
+    "MemoryBank",
     "NeighborBatchSampler",
     "NoConflictBatchSampler",
     "PlanBatchSampler",
