@@ -159,20 +159,16 @@ class CandidateMiner {
     }
 
     MineResult pass_pools(const Execution& execution, const PoolSink& sink) && {
-        const std::size_t n = candidates_.num_queries;
-        const std::size_t last_rank = std::min(limits_.range_max, candidates_.num_candidates);
-        const std::size_t width = last_rank - std::min(limits_.range_min, last_rank);
-        const std::size_t step = queries_per_block(width);
-        for (std::size_t first = 0; first < n; first += step) {
-            PoolBlock block = empty_block(first, std::min(step, n - first), width);
-            const Execution part = execution.part(
-                static_cast<double>(first) / static_cast<double>(n),
-                static_cast<double>(first + block.num_queries) / static_cast<double>(n));
-            for_each(first, block.num_queries, part, [&](std::size_t query) {
-                write_window(block, query, window_of(query));
-            });
-            sink(std::move(block));
-        }
+        for_each_block(candidates_.num_queries,
+                       limits_.range_min,
+                       std::min(limits_.range_max, candidates_.num_candidates),
+                       execution,
+                       sink,
+                       [&](PoolBlock& block, const Execution& part) {
+                           for_each(block.first_query, block.num_queries, part, [&](auto query) {
+                               write_window(block, query, window_of(query));
+                           });
+                       });
         return std::move(result_);
     }
 

@@ -80,25 +80,22 @@ class Miner {
     }
 
     MineResult pass_pools(const PoolSink& sink) && {
-        const std::size_t n = queries_.rows;
         const std::size_t last_rank = std::min(limits_.range_max, corpus_.num_rows());
-        const std::size_t width = last_rank - std::min(limits_.range_min, last_rank);
-        const std::size_t step = queries_per_block(width);
+        Search search = search_for(last_rank, !limits_.raw_ranks);
         OverflowCheck overflow;
-        for (std::size_t first = 0; first < n; first += step) {
-            PoolBlock block = empty_block(first, std::min(step, n - first), width);
-            const Execution part = execution_.part(
-                static_cast<double>(first) / static_cast<double>(n),
-                static_cast<double>(first + block.num_queries) / static_cast<double>(n));
-            Search search = search_for(last_rank, !limits_.raw_ranks);
-            search.first_query = first;
-            search.num_queries = block.num_queries;
-            add(search_pools(search, part, [&](const Pool& pool) {
-                write_window(block, pool.query, window_of(pool, overflow));
-            }));
-            overflow.raise();
-            sink(std::move(block));
-        }
+        for_each_block(queries_.rows,
+                       limits_.range_min,
+                       last_rank,
+                       execution_,
+                       sink,
+                       [&](PoolBlock& block, const Execution& part) {
+                           search.first_query = block.first_query;
+                           search.num_queries = block.num_queries;
+                           add(search_pools(search, part, [&](const Pool& pool) {
+                               write_window(block, pool.query, window_of(pool, overflow));
+                           }));
+                           overflow.raise();
+                       });
         return std::move(result_);
     }
 

@@ -85,9 +85,8 @@ class PoolTable:
             if name not in self._arrays:
                 shape = self._setting.num_queries, columns.shape[1]
                 self._arrays[name] = np.full(shape, padding, dtype=values.dtype)
-            if pool.rows.shape[1]:
-                taken = np.take_along_axis(values, np.maximum(columns, 0), axis=1)
-                self._put(name, block, columns >= 0, taken)
+            taken = np.take_along_axis(values, np.maximum(columns, 0), axis=1)
+            self._put(name, block, columns >= 0, taken)
 
     def _put(self, name: str, block: slice, filled: Bool, values: Any) -> None:
         self._arrays[name][block][filled] = values[filled]

@@ -54,7 +54,7 @@ void require_bands(const Bands& bands);
 
 // The id that stands for a query in draws.
 [[nodiscard]] inline std::uint64_t query_id(const Choice& choice, std::size_t query) noexcept {
-    return choice.query_ids.empty() ? query : static_cast<std::uint64_t>(choice.query_ids[query]);
+    return DrawKey{choice.seed, choice.epoch, choice.query_ids}.query_id(query);
 }
 
 // A random order of 0 .. size - 1, drawn one by one (Fisher-Yates over a sparse array): every

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <limits>
+#include <utility>
 
 #include "choose/choose.hpp"
 #include "nearmiss/mine.hpp"
@@ -34,10 +35,27 @@ inline void write_window(PoolBlock& block, std::size_t query, const RankWindow& 
     }
 }
 
-// How many queries a block has: some million rows, so that a search is worth while.
-[[nodiscard]] inline std::size_t queries_per_block(std::size_t width) {
-    constexpr std::size_t kRowsPerBlock = std::size_t{1} << 21;
-    return std::max<std::size_t>(1, kRowsPerBlock / std::max<std::size_t>(1, width));
+// For each block in turn: fill(block, part of the execution) writes its windows, the sink gets it.
+// `last_rank`: the first rank no longer in any window.
+template <class Fill>
+void for_each_block(std::size_t num_queries,
+                    std::size_t first_rank,
+                    std::size_t last_rank,
+                    const Execution& execution,
+                    const PoolSink& sink,
+                    const Fill& fill) {
+    constexpr std::size_t kRowsPerBlock = std::size_t{1} << 21;  // so that a search is worth while
+    const std::size_t width = last_rank - std::min(first_rank, last_rank);
+    const std::size_t step =
+        std::max<std::size_t>(1, kRowsPerBlock / std::max<std::size_t>(1, width));
+    const auto share = [&](std::size_t query) {
+        return static_cast<double>(query) / static_cast<double>(num_queries);
+    };
+    for (std::size_t first = 0; first < num_queries; first += step) {
+        PoolBlock block = empty_block(first, std::min(step, num_queries - first), width);
+        fill(block, execution.part(share(first), share(first + block.num_queries)));
+        sink(std::move(block));
+    }
 }
 
 }  // namespace nearmiss

@@ -15,6 +15,7 @@ of exact scores: the same bits for any number of threads, SIMD target and device
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -89,7 +90,7 @@ def _parse_distance(distance: Any) -> _Distance:
     return _DISTANCES[name]
 
 
-class _Miner(torch.nn.Module):
+class _Miner(torch.nn.Module, ABC):
     """What miners share: from tensors to a batch of the core, and back."""
 
     def __init__(self, distance: Any, num_threads: int | None, backend: Backend) -> None:
@@ -100,8 +101,9 @@ class _Miner(torch.nn.Module):
         self._distance = _parse_distance(distance)
         self.num_triplets = self.num_pos_pairs = self.num_neg_pairs = 0
 
+    @abstractmethod
     def _mine(self, batch: _core.Batch, dimensions: int, threads: int) -> tuple[Int64, ...]:
-        raise NotImplementedError
+        """Return what the core finds in the batch."""
 
     def forward(
         self,

@@ -162,10 +162,10 @@ class Bands(Strategy):
         if self.spill != "none" or self.by in ("score", "margin"):
             return  # how many rows a band has is not known before the search
         for band in self.bands:
-            scale = 1 if self.by == "rank" else end - start
-            room = min(math.ceil(band.hi * scale), end) - max(math.ceil(band.lo * scale), start)
-            if self.by == "quantile":
-                room = math.ceil(band.hi * scale) - math.ceil(band.lo * scale)
+            if self.by == "rank":
+                room = min(math.ceil(band.hi), end) - max(math.ceil(band.lo), start)
+            else:
+                room = math.ceil(band.hi * (end - start)) - math.ceil(band.lo * (end - start))
             if band.n > room:
                 raise ValueError(
                     f"strategy {self.name!r}: band {band} has room for {max(room, 0)} rows in the "

@@ -266,27 +266,28 @@ class WeightedStrategy(PoolStrategy):
 def draw_weighted(pool: Pool, log_weights: Float64, num_negatives: int) -> Picks:
     """Draw from the admissible rows, successively in proportion to their weights."""
     weights = np.where(np.isnan(log_weights), 0.0, log_weights)
-    return _draw(pool, np.where(pool.admissible, weights, -np.inf), num_negatives)
+    return _draw(pool, np.where(pool.admissible, weights, -np.inf), num_negatives, log_probs=True)
 
 
 def draw_uniformly(pool: Pool, drawn_from: Bool, num_negatives: int) -> Int64:
     """Draw columns without replacement from those where the mask holds, admissible or not."""
-    return _draw(pool, np.where(drawn_from, 0.0, -np.inf), num_negatives).columns
+    log_weights = np.where(drawn_from, 0.0, -np.inf)
+    return _draw(pool, log_weights, num_negatives, log_probs=False).columns
 
 
-def _draw(pool: Pool, log_weights: Float64, num_negatives: int) -> Picks:
+def _draw(pool: Pool, log_weights: Float64, num_negatives: int, *, log_probs: bool) -> Picks:
     setting = pool.setting
-    columns, _, log_probs = _core.sample_weighted(
+    columns, _, found = _core.sample_weighted(
         log_weights,
         pool.rows,
         num_negatives,
         pool.query_ids,
         setting.seed,
         setting.epoch,
-        True,
+        log_probs,
         setting.num_threads,
     )
-    return Picks(columns, log_probs)
+    return Picks(columns, found)
 
 
 @dataclass(frozen=True)

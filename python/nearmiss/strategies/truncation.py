@@ -8,7 +8,6 @@ comes out short. The rules are those of `nearmiss.truncation`.
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -28,19 +27,16 @@ class _Truncated(WeightedStrategy):
     """Draws by ``exp(s / temperature)`` among the rows that a rule keeps."""
 
     rule: ClassVar[str]
+    limit: ClassVar[str]  # the name of the rule's parameter
 
     pool: int = parameter("nearest rows drawn from", minimum=1)
     temperature: float = parameter("scores are divided by it", minimum=_SMALLEST)
 
-    @property
-    @abstractmethod
-    def limit(self) -> float:
-        """The parameter of the rule."""
-
     def log_weights(self, pool: Pool) -> Float64:
         """Return s / temperature, -inf for what is cut."""
         scores = np.where(pool.admissible, pool.values / self.temperature, -np.inf)
-        return _core.truncate(scores, False, self.rule, self.limit, 1, pool.setting.num_threads)
+        limit: float = getattr(self, self.limit)
+        return _core.truncate(scores, False, self.rule, limit, 1, pool.setting.num_threads)
 
 
 @register
@@ -60,13 +56,9 @@ class MinP(_Truncated):
     picks: ClassVar[str] = "p ∝ exp(s / T) where p ≥ min_p · max p"
     example: ClassVar[str] = "min-p:pool=100,temperature=0.2,min_p=0.1"
     rule: ClassVar[str] = "min_p"
+    limit: ClassVar[str] = "min_p"
 
     min_p: float = parameter("share of the greatest probability", minimum=0, maximum=1)
-
-    @property
-    def limit(self) -> float:
-        """Return ``min_p``."""
-        return self.min_p
 
 
 @register
@@ -84,13 +76,9 @@ class TopP(_Truncated):
     picks: ClassVar[str] = "p ∝ exp(s / T) in the smallest set of probability ≥ top_p"
     example: ClassVar[str] = "top-p:pool=100,temperature=0.2,top_p=0.9"
     rule: ClassVar[str] = "top_p"
+    limit: ClassVar[str] = "top_p"
 
     top_p: float = parameter("probability of what is kept, together", minimum=0, maximum=1)
-
-    @property
-    def limit(self) -> float:
-        """Return ``top_p``."""
-        return self.top_p
 
 
 @register
@@ -107,13 +95,9 @@ class Epsilon(_Truncated):
     picks: ClassVar[str] = "p ∝ exp(s / T) where p ≥ ε"
     example: ClassVar[str] = "epsilon:pool=100,temperature=0.2,epsilon=0.002"
     rule: ClassVar[str] = "epsilon"
+    limit: ClassVar[str] = "epsilon"
 
     epsilon: float = parameter("least probability", minimum=0, maximum=1)
-
-    @property
-    def limit(self) -> float:
-        """Return ``epsilon``."""
-        return self.epsilon
 
 
 @register
@@ -129,10 +113,6 @@ class Eta(_Truncated):
     picks: ClassVar[str] = "p ∝ exp(s / T) where p ≥ min(ε, √ε · exp(−H))"
     example: ClassVar[str] = "eta:pool=100,temperature=0.2,epsilon=0.002"
     rule: ClassVar[str] = "eta"
+    limit: ClassVar[str] = "epsilon"
 
     epsilon: float = parameter("least probability in a pointed pool", minimum=0, maximum=1)
-
-    @property
-    def limit(self) -> float:
-        """Return ``epsilon``."""
-        return self.epsilon

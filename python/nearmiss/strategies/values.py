@@ -10,7 +10,7 @@ import numpy as np
 
 from nearmiss.limits import Limits
 from nearmiss.strategies.base import Plan, parameter, register
-from nearmiss.strategies.pool import Picks, Pool, PoolStrategy, draw_weighted
+from nearmiss.strategies.pool import Picks, Pool, PoolStrategy, draw_uniformly
 
 
 @register
@@ -51,7 +51,7 @@ class APOLLO(PoolStrategy):
         assert values is not None  # it is an input
         has = pool.admissible & (values[np.maximum(pool.rows, 0)] != 0)
         count = max(num_negatives, pool.rows.shape[1])
-        order = draw_weighted(pool, np.zeros(pool.rows.shape), count).columns
+        order = draw_uniformly(pool, pool.admissible, count)
         drawn = order >= 0
         marked = drawn & np.take_along_axis(has, np.maximum(order, 0), axis=1)
         others = drawn & ~marked
