@@ -53,8 +53,9 @@ def as_matrix(value: npt.ArrayLike, name: str) -> Matrix:
     Parameters
     ----------
     value : array-like of shape (n, d)
-        numpy array or memory map, CPU tensor of torch, anything with the array or DLPack
-        interface, or a list of rows. float64 (and Python numbers) are rounded to float32.
+        numpy array or memory map, tensor of torch (copied if on another device than the CPU),
+        anything with the array or DLPack interface, or a list of rows. float64 (and Python
+        numbers) are rounded to float32.
     name : str
         The argument's name, for messages.
 
@@ -113,11 +114,11 @@ def _as_array(value: Any, name: str) -> tuple[npt.NDArray[Any], bool]:
 
 
 def _from_tensor(tensor: Any, name: str, torch: Any) -> tuple[npt.NDArray[Any], bool]:
-    if tensor.device.type != "cpu":
-        raise TypeError(f"{name}: expected a tensor on the CPU, got one on {tensor.device}")
+    if tensor.device.type == "meta":
+        raise TypeError(f"{name}: expected a tensor with data, got one on the meta device")
     if tensor.layout is not torch.strided or tensor.is_quantized:
         raise TypeError(f"{name}: expected a dense tensor, got {tensor.layout}, {tensor.dtype}")
-    tensor = tensor.detach().resolve_conj().resolve_neg()
+    tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
     if tensor.dtype is torch.bfloat16:
         array: npt.NDArray[Any] = tensor.view(torch.int16).numpy().view(np.uint16)
         return array, True

@@ -68,10 +68,10 @@ class MemoryBank:
 
     Notes
     -----
-    Embeddings are held as float32 and handed to the bank on the CPU; a tensor's gradient is left
-    behind. `enqueue` takes time proportional to its batch. While a bank fills, the first search
-    after slots were added packs all that are filled, which costs less than the search unless there
-    are only a few queries.
+    Embeddings are held as float32 in main memory, whatever the device of a tensor; its gradient is
+    left behind. `enqueue` takes time proportional to its batch. While a bank fills, the first
+    search after slots were added packs all that are filled, which costs less than the search unless
+    there are only a few queries.
 
     Methods may be called from several threads and take turns; a search uses all threads by
     itself. They must not be called from a ``progress`` callback of the same bank's `mine`.
@@ -153,7 +153,7 @@ class MemoryBank:
 
         Returns
         -------
-        (…, dim) float32 array, or CPU tensor if ``indices`` is a tensor
+        (…, dim) float32 array, or tensor on their device if ``indices`` is a tensor
             A copy; zeros where ``indices`` is -1.
 
         Raises
@@ -176,7 +176,9 @@ class MemoryBank:
                 raise ValueError(f"indices: slot {slot} is not among the {len(self)} filled ones")
             found = np.zeros((*slots.shape, self.dim), dtype=np.float32)
             found[slots >= 0] = self._vectors[slots[slots >= 0]]
-        return torch.from_numpy(found) if torch is not None and as_tensor else found
+        if torch is not None and as_tensor:
+            return torch.from_numpy(found).to(indices.device)
+        return found
 
     # --- adding -----------------------------------------------------------------------------------
 
