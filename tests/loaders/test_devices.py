@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from nearmiss import mixing, weights
-from nearmiss.loaders import MemoryBank, miners
+from nearmiss.loaders import MemoryBank, device_picks, device_scores, miners
 from nearmiss.loaders.device_scores import torch_scores
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
@@ -48,6 +48,20 @@ def test_miners_pick_what_they_pick_in_main_memory(make, dtype, device):
 
 
 @on_every_device
+@pytest.mark.parametrize("make", MINERS.values(), ids=MINERS.keys())
+def test_blocks_leave_no_trace(make, device, monkeypatch):
+    rows, labels = some_batch(device)
+    labels[:7] = torch.arange(100, 107)  # without positives
+    whole = make()(rows, labels)
+    for module in (device_picks, device_scores):
+        monkeypatch.setattr(module, "_BLOCK_SCORES", 700)
+    miner = make()
+    miner.backend = "torch"
+    for one, other in zip(miner(rows, labels), whole, strict=True):
+        assert one.tolist() == other.tolist()
+
+
+@on_every_device
 @pytest.mark.parametrize("metric", ["cosine", "ip", "l2"])
 def test_scores_have_the_bits_of_the_core(metric, device):
     rng = np.random.default_rng(8)
@@ -58,7 +72,9 @@ def test_scores_have_the_bits_of_the_core(metric, device):
     found = torch_scores(
         torch.from_numpy(rows).to(device), torch.from_numpy(others).to(device), metric, 2
     )
-    assert found.tobytes() == expected.tobytes()
+    assert found.device.type == device
+    found = found.cpu().numpy()
+    assert found.tobytes() == expected.numpy().tobytes()
     scores, indices = nm.topk(rows, nm.Corpus(others, metric=metric), 1)
     assert np.array_equal(np.take_along_axis(found, indices, axis=1), scores)
 

@@ -8,11 +8,10 @@ score. The few pairs next to a rounding boundary are settled by the core.
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 
 from nearmiss import _core
-from nearmiss.arrays import Float32, Matrix, as_matrix
+from nearmiss.arrays import Float32, Int64, as_matrix
 
 _UNIT = 2.0**-53
 _BLOCK_SCORES = 1 << 23  # 64 MiB of float64 scores at a time
@@ -21,8 +20,8 @@ _MOST_UNSETTLED = 1 / 64  # of a block; beyond it the core computes all
 
 def torch_scores(
     anchors: torch.Tensor, candidates: torch.Tensor, metric: str, num_threads: int
-) -> Float32:
-    """Return the scores of every anchor and candidate, (n, m) float32, in main memory.
+) -> torch.Tensor:
+    """Return the scores of every anchor and candidate, (n, m) float32, on their device.
 
     Parameters
     ----------
@@ -33,15 +32,19 @@ def torch_scores(
     """
     left, right = _as_float64(anchors), _as_float64(candidates)
     right_norms = right.square().sum(dim=1).sqrt()
-    scores = np.empty((len(left), len(right)), dtype=np.float32)
-    core = _Settling(anchors, candidates, metric, num_threads)
+    scores = torch.empty(len(left), len(right), dtype=torch.float32, device=left.device)
     per_block = max(1, _BLOCK_SCORES // max(1, len(right)))
     for begin in range(0, len(left), per_block):
         block = slice(begin, begin + per_block)
         lower, upper = _interval(left[block], right, right_norms, metric)
-        unsettled = torch.nonzero(lower != upper).cpu().numpy()
-        scores[block] = (upper + 0.0).cpu().numpy()
-        core.settle(scores[block], begin, unsettled)
+        scores[block] = upper + 0.0
+        unsettled = torch.nonzero(lower != upper)
+        if len(unsettled) > _MOST_UNSETTLED * lower.numel():
+            unsettled = torch.nonzero(torch.ones_like(lower))
+        if len(unsettled):
+            rows, columns = unsettled[:, 0] + begin, unsettled[:, 1]
+            settled = _pair_scores(anchors, candidates, rows, columns, metric, num_threads)
+            scores[rows, columns] = settled
     return scores
 
 
@@ -74,44 +77,33 @@ def _interval(
     return (values - error).float(), (values + error).float()
 
 
-class _Settling:
-    """Exact scores of single pairs by the core, which gets the rows only if there are any."""
+def _pair_scores(
+    anchors: torch.Tensor,
+    candidates: torch.Tensor,
+    rows: torch.Tensor,
+    columns: torch.Tensor,
+    metric: str,
+    num_threads: int,
+) -> torch.Tensor:
+    """Return the core's scores of single pairs; it gets only the rows that are in one."""
+    left, left_rows = _rows_in_use(anchors, rows)
+    right, right_rows = _rows_in_use(candidates, columns)
+    embeddings, others = as_matrix(left, "embeddings"), as_matrix(right, "embeddings")
+    corpus = _core.Corpus(
+        others.rows, others.element_type, metric, num_threads=num_threads, precision="float32"
+    )
+    scores: Float32 = _core.pair_scores(
+        embeddings.rows,
+        embeddings.element_type,
+        corpus,
+        left_rows,
+        right_rows,
+        num_threads=num_threads,
+    )
+    return torch.from_numpy(scores).to(anchors.device)
 
-    def __init__(
-        self, anchors: torch.Tensor, candidates: torch.Tensor, metric: str, num_threads: int
-    ) -> None:
-        self._tensors = anchors, candidates
-        self._metric = metric
-        self._num_threads = num_threads
-        self._ready: tuple[Matrix, _core.Corpus] | None = None
 
-    def settle(
-        self, scores: Float32, begin: int, pairs: np.ndarray[tuple[int, int], np.dtype[np.int64]]
-    ) -> None:
-        """Overwrite ``scores``, those of anchors from ``begin`` on, at ``pairs``, (k, 2)."""
-        if len(pairs) == 0:
-            return
-        if len(pairs) > _MOST_UNSETTLED * scores.size:
-            pairs = np.argwhere(np.ones(scores.shape, dtype=np.bool_))
-        anchors, corpus = self._rows()
-        scores[pairs[:, 0], pairs[:, 1]] = _core.pair_scores(
-            anchors.rows,
-            anchors.element_type,
-            corpus,
-            np.ascontiguousarray(pairs[:, 0] + begin),
-            np.ascontiguousarray(pairs[:, 1]),
-            num_threads=self._num_threads,
-        )
-
-    def _rows(self) -> tuple[Matrix, _core.Corpus]:
-        if self._ready is None:
-            anchors, candidates = (as_matrix(rows.cpu(), "embeddings") for rows in self._tensors)
-            corpus = _core.Corpus(
-                candidates.rows,
-                candidates.element_type,
-                self._metric,
-                num_threads=self._num_threads,
-                precision="float32",
-            )
-            self._ready = anchors, corpus
-        return self._ready
+def _rows_in_use(matrix: torch.Tensor, rows: torch.Tensor) -> tuple[torch.Tensor, Int64]:
+    """Return the rows that are mentioned, in main memory, and which of them each one is."""
+    used, places = torch.unique(rows, return_inverse=True)
+    return matrix[used].detach().cpu(), places.cpu().numpy()

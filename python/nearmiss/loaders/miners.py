@@ -34,6 +34,7 @@ from nearmiss.arrays import (
     check_number,
     check_seed,
 )
+from nearmiss.loaders.device_picks import DeviceBatch
 from nearmiss.loaders.device_scores import torch_scores
 from nearmiss.runtime import resolve_num_threads
 
@@ -105,6 +106,10 @@ class _Miner(torch.nn.Module, ABC):
     def _mine(self, batch: _core.Batch, dimensions: int, threads: int) -> tuple[Int64, ...]:
         """Return what the core finds in the batch."""
 
+    def _mine_on_device(self, batch: DeviceBatch) -> tuple[torch.Tensor, ...] | None:
+        """Return the same, found on the device, or None where only the core can."""
+        return None
+
     def forward(
         self,
         embeddings: torch.Tensor,
@@ -144,63 +149,94 @@ class _Miner(torch.nn.Module, ABC):
         with torch.no_grad():
             if ref_emb is embeddings:
                 ref_emb = None
-            batch = self._batch(embeddings, labels, ref_emb, ref_labels, threads)
-            mined = self._mine(batch, embeddings.shape[1], threads)
+            _check_tensors(embeddings, ref_emb)
+            given = _Batch(embeddings, ref_emb, *_labels(embeddings, labels, ref_emb, ref_labels))
+            mined = self._find(given, threads)
         self._count(mined)
-        return tuple(torch.from_numpy(part).to(embeddings.device) for part in mined)
+        return mined
 
-    def _count(self, mined: tuple[Int64, ...]) -> None:
+    def _find(self, batch: _Batch, threads: int) -> tuple[torch.Tensor, ...]:
+        scores = None
+        if self._by_torch(batch.device):
+            scores = self._scores(batch, threads)
+            found = self._mine_on_device(batch.on_device(scores, self._distance))
+            if found is not None:
+                return found
+        core = batch.of_core(scores, self._distance)
+        mined = self._mine(core, batch.embeddings.shape[1], threads)
+        return tuple(torch.from_numpy(part).to(batch.device) for part in mined)
+
+    def _scores(self, batch: _Batch, threads: int) -> torch.Tensor:
+        metric = self._distance.metric
+        _check_rows(batch.embeddings, "embeddings", metric)
+        _check_rows(batch.candidates, "ref_emb", metric)
+        scores = torch_scores(batch.embeddings, batch.candidates, metric, threads)
+        _check_scores(scores)
+        return scores
+
+    def _count(self, mined: tuple[torch.Tensor, ...]) -> None:
         if len(mined) == 3:
             self.num_triplets = len(mined[0])
         else:
             self.num_pos_pairs, self.num_neg_pairs = len(mined[0]), len(mined[2])
-
-    def _batch(
-        self,
-        embeddings: torch.Tensor,
-        labels: Any,
-        ref_emb: torch.Tensor | None,
-        ref_labels: Any,
-        threads: int,
-    ) -> _core.Batch:
-        _check_tensor(embeddings, "embeddings")
-        if ref_emb is not None:
-            _check_tensor(ref_emb, "ref_emb")
-            if ref_emb.shape[1] != embeddings.shape[1]:
-                raise ValueError(
-                    f"ref_emb: expected {embeddings.shape[1]} dimensions, as embeddings have, "
-                    f"got {ref_emb.shape[1]}"
-                )
-            if ref_emb.device != embeddings.device:
-                raise ValueError(
-                    f"ref_emb: is on {ref_emb.device}, embeddings on {embeddings.device}"
-                )
-        own, others = _labels(embeddings, labels, ref_emb, ref_labels)
-        scores = None
-        if self._by_torch(embeddings.device):
-            candidates = embeddings if ref_emb is None else ref_emb
-            _check_rows(embeddings, "embeddings", self._distance.metric)
-            _check_rows(candidates, "ref_emb", self._distance.metric)
-            scores = torch_scores(embeddings, candidates, self._distance.metric, threads)
-            _check_scores(scores)
-        anchors = as_matrix(embeddings.detach().cpu(), "embeddings")
-        rest = None if ref_emb is None else as_matrix(ref_emb.detach().cpu(), "ref_emb")
-        return _core.Batch(
-            anchors.rows,
-            anchors.element_type,
-            None if rest is None else rest.rows,
-            "float32" if rest is None else rest.element_type,
-            own,
-            others,
-            self._distance.metric,
-            scores,
-        )
 
     def _by_torch(self, device: torch.device) -> bool:
         # Where there is no float64 there is no bound small enough to be of use.
         if self.backend == "auto":
             return device.type not in ("cpu", "mps")
         return self.backend == "torch"
+
+
+class _Batch(NamedTuple):
+    """Checked tensors, with labels in main memory."""
+
+    embeddings: torch.Tensor
+    ref_emb: torch.Tensor | None
+    labels: Int64
+    candidate_labels: Int64
+
+    @property
+    def device(self) -> torch.device:
+        return self.embeddings.device
+
+    @property
+    def candidates(self) -> torch.Tensor:
+        return self.embeddings if self.ref_emb is None else self.ref_emb
+
+    def on_device(self, scores: torch.Tensor, distance: _Distance) -> DeviceBatch:
+        own = torch.from_numpy(self.labels).to(self.device)
+        others = own
+        if self.ref_emb is not None:
+            others = torch.from_numpy(self.candidate_labels).to(self.device)
+        return DeviceBatch(scores, own, others, self.ref_emb is None, *distance)
+
+    def of_core(self, scores: torch.Tensor | None, distance: _Distance) -> _core.Batch:
+        anchors = as_matrix(self.embeddings, "embeddings")
+        rest = None if self.ref_emb is None else as_matrix(self.ref_emb, "ref_emb")
+        return _core.Batch(
+            anchors.rows,
+            anchors.element_type,
+            None if rest is None else rest.rows,
+            "float32" if rest is None else rest.element_type,
+            self.labels,
+            self.candidate_labels,
+            distance.metric,
+            None if scores is None else scores.cpu().numpy(),
+        )
+
+
+def _check_tensors(embeddings: torch.Tensor, ref_emb: torch.Tensor | None) -> None:
+    _check_tensor(embeddings, "embeddings")
+    if ref_emb is None:
+        return
+    _check_tensor(ref_emb, "ref_emb")
+    if ref_emb.shape[1] != embeddings.shape[1]:
+        raise ValueError(
+            f"ref_emb: expected {embeddings.shape[1]} dimensions, as embeddings have, "
+            f"got {ref_emb.shape[1]}"
+        )
+    if ref_emb.device != embeddings.device:
+        raise ValueError(f"ref_emb: is on {ref_emb.device}, embeddings on {embeddings.device}")
 
 
 def _check_tensor(value: Any, name: str) -> None:
@@ -250,10 +286,10 @@ def _check_rows(rows: torch.Tensor, name: str, metric: str) -> None:
         raise ValueError(f"{name}: row {int(zero.int().argmax())} is zero, which has no cosine")
 
 
-def _check_scores(scores: np.ndarray[Any, np.dtype[np.float32]]) -> None:
-    finite = np.isfinite(scores)
-    if not finite.all():
-        row, column = np.argwhere(~finite)[0]
+def _check_scores(scores: torch.Tensor) -> None:
+    finite = torch.isfinite(scores)
+    if not bool(finite.all()):
+        row, column = torch.nonzero(~finite)[0].tolist()
         raise ValueError(
             f"the score of embeddings row {row} and candidate {column} overflows float32; "
             "scale the embeddings down"
@@ -329,7 +365,8 @@ class BatchHardMiner(_Miner):
 
     Notes
     -----
-    With torch, the scores, 4 n m bytes, are brought to main memory, where the core picks from them.
+    With torch, the scores, 4 n m bytes, are held on the device. Miners that draw nothing pick
+    there; for the others the scores are brought to main memory, where the core draws.
 
     References
     ----------
@@ -357,6 +394,9 @@ class BatchHardMiner(_Miner):
 
     def _mine(self, batch: _core.Batch, dimensions: int, threads: int) -> tuple[Int64, ...]:
         return batch.batch_hard(threads)
+
+    def _mine_on_device(self, batch: DeviceBatch) -> tuple[torch.Tensor, ...]:
+        return batch.batch_hard()
 
 
 class TripletMarginMiner(_DrawingMiner):
@@ -411,16 +451,26 @@ class TripletMarginMiner(_DrawingMiner):
         self.max_triplets = _check_most(max_triplets)
 
     def _mine(self, batch: _core.Batch, dimensions: int, threads: int) -> tuple[Int64, ...]:
-        above, most = {
+        return batch.margin_triplets(
+            self._distance.gauge,
+            *self._range(),
+            self.max_triplets,
+            self.seed,
+            self.step,
+            threads,
+        )
+
+    def _mine_on_device(self, batch: DeviceBatch) -> tuple[torch.Tensor, ...] | None:
+        return batch.margin_triplets(*self._range()) if self.max_triplets is None else None
+
+    def _range(self) -> tuple[float, float]:
+        """Return (above, most): t is above the one and at most the other."""
+        return {
             "all": (-math.inf, self.margin),
             "hard": (-math.inf, min(self.margin, 0.0)),
             "semihard": (0.0, self.margin),
             "easy": (self.margin, math.inf),
         }[self.type_of_triplets]
-        gauge = self._distance.gauge
-        return batch.margin_triplets(
-            gauge, above, most, self.max_triplets, self.seed, self.step, threads
-        )
 
 
 class SemiHardMiner(_DrawingMiner):
@@ -669,6 +719,9 @@ class MultiSimilarityMiner(_Miner):
     def _mine(self, batch: _core.Batch, dimensions: int, threads: int) -> tuple[Int64, ...]:
         return batch.multi_similarity(self._distance.gauge, self.epsilon, threads)
 
+    def _mine_on_device(self, batch: DeviceBatch) -> tuple[torch.Tensor, ...]:
+        return batch.multi_similarity(self.epsilon)
+
 
 class TopKMiner(_Miner):
     """Every positive pair, and for every anchor its k nearest negatives.
@@ -701,3 +754,6 @@ class TopKMiner(_Miner):
 
     def _mine(self, batch: _core.Batch, dimensions: int, threads: int) -> tuple[Int64, ...]:
         return batch.nearest_negatives(self.k, threads)
+
+    def _mine_on_device(self, batch: DeviceBatch) -> tuple[torch.Tensor, ...]:
+        return batch.nearest_negatives(self.k)
