@@ -32,7 +32,7 @@ def check_draws(task: InBatchTask, result: Any, name: str) -> dict[str, int]:
     """Negatives of another class, nearer than the cut-off."""
     triplets = halves_of(result)[0]
     anchors, positives, negatives = triplets.T
-    labels = task.labels.numpy()
+    labels = task.labels.cpu().numpy()
     apart = distances(task)[anchors, negatives]
     right = (labels[anchors] == labels[positives]) & (labels[anchors] != labels[negatives])
     if not (right & (anchors != positives) & (apart < CUTOFF + _TOLERANCE)).all():
@@ -41,7 +41,7 @@ def check_draws(task: InBatchTask, result: Any, name: str) -> dict[str, int]:
 
 
 def _is_a_near_tie(task: InBatchTask, apart: np.ndarray, one: tuple[int, ...]) -> bool:
-    labels = task.labels.numpy()
+    labels = task.labels.cpu().numpy()
     row = apart[one[0]]
     same = labels == labels[one[0]]
     same[one[0]] = False

@@ -55,6 +55,7 @@ class Settings:
     smoke: bool
     noise_floor: bool
     extra: frozenset[str]
+    device: str
 
 
 @dataclass(frozen=True)
@@ -440,8 +441,10 @@ def run_case(case: Case, settings: Settings, machine: Machine) -> dict[str, Any]
         record["matches"] = [run_packing(match, pairs, settings, machine) for match in case.matches]
         return record
     if case.suite == "in-batch":
-        batch = in_batch.make_task(case.kind, size.n, size.k, size.d, settings.threads)
-        record["origin"] = "made up"
+        batch = in_batch.make_task(
+            case.kind, size.n, size.k, size.d, settings.threads, settings.device
+        )
+        record["origin"] = f"made up, on {settings.device}"
         record["matches"] = [
             run_in_batch(match, batch, size, settings, machine) for match in case.matches
         ]
@@ -484,6 +487,9 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--aa", action="store_true", help="time ours against itself: the noise floor"
     )
+    parser.add_argument(
+        "--device", default="cpu", help="where in-batch miners find their tensors, such as cuda"
+    )
     parser.add_argument("--json", type=Path, help="write the records, one a line")
     parser.add_argument("--smoke", action="store_true", help="tiny sizes, check answers only")
     parsed = parser.parse_args(arguments)
@@ -509,7 +515,12 @@ def list_cases() -> None:
 
 def run_all(parsed: argparse.Namespace) -> int:
     settings = Settings(
-        parsed.threads, parsed.rounds, parsed.smoke, parsed.aa, frozenset(parsed.extra)
+        parsed.threads,
+        parsed.rounds,
+        parsed.smoke,
+        parsed.aa,
+        frozenset(parsed.extra),
+        parsed.device,
     )
     cases = find_cases(parsed.suite, parsed.case)
     calibrator = build_calibrator()

@@ -14,7 +14,7 @@ import nearmiss as nm
 import numpy as np
 from clusters import ClusterTask
 from draws import DrawTask
-from in_batch import CUTOFF, EPSILON, MARGIN, InBatchTask
+from in_batch import CUTOFF, EPSILON, MARGIN, InBatchTask, mine_batch
 from nearmiss import _core
 from packing import PackTask, Rows
 
@@ -289,7 +289,7 @@ def _mine_batch(task: InBatchTask) -> Callable[[], Any]:
             epsilon=EPSILON, num_threads=threads
         ),
     }[task.kind]()
-    return lambda: miner(task.embeddings, task.labels)
+    return mine_batch(task, miner)
 
 
 MINERS = {"mine": _mine_batch}

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from in_batch import CUTOFF, EPSILON, MARGIN, InBatchTask
+from in_batch import CUTOFF, EPSILON, MARGIN, InBatchTask, mine_batch
 from pytorch_metric_learning import miners
 
 from contestants import Answer, Job
@@ -36,7 +36,7 @@ def _mine(task: InBatchTask) -> Callable[[], Any]:
         "distance-weighted": lambda: miners.DistanceWeightedMiner(nonzero_loss_cutoff=CUTOFF),
         "multi-similarity": lambda: miners.MultiSimilarityMiner(epsilon=EPSILON),
     }[task.kind]()
-    return lambda: miner(task.embeddings, task.labels)
+    return mine_batch(task, miner)
 
 
 MINERS = {"mine": _mine}
