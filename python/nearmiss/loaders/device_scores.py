@@ -11,11 +11,11 @@ from __future__ import annotations
 import torch
 
 from nearmiss import _core
-from nearmiss.arrays import Float32, Int64, as_matrix
+from nearmiss.arrays import Float32, as_matrix
 
 _UNIT = 2.0**-53
 _BLOCK_SCORES = 1 << 23  # 64 MiB of float64 scores at a time
-_MOST_UNSETTLED = 1 / 64  # of a block; beyond it the core computes all
+_MOST_UNSETTLED = 1 / 64  # of all scores; beyond it the core computes all
 
 
 def torch_scores(
@@ -26,25 +26,34 @@ def torch_scores(
     Parameters
     ----------
     anchors, candidates : (n, d), (m, d) tensors
-        On one device that knows float64. Finite, and not zero under cosine.
+        On one device that knows float64.
     metric : str
         ``"cosine"``, ``"ip"`` or ``"l2"``.
+
+    Raises
+    ------
+    ValueError
+        For rows that are not finite, or zero under cosine, and scores beyond float32.
     """
     left, right = _as_float64(anchors), _as_float64(candidates)
     right_norms = right.square().sum(dim=1).sqrt()
     scores = torch.empty(len(left), len(right), dtype=torch.float32, device=left.device)
+    unsettled = []
     per_block = max(1, _BLOCK_SCORES // max(1, len(right)))
     for begin in range(0, len(left), per_block):
         block = slice(begin, begin + per_block)
         lower, upper = _interval(left[block], right, right_norms, metric)
         scores[block] = upper + 0.0
-        unsettled = torch.nonzero(lower != upper)
-        if len(unsettled) > _MOST_UNSETTLED * lower.numel():
-            unsettled = torch.nonzero(torch.ones_like(lower))
-        if len(unsettled):
-            rows, columns = unsettled[:, 0] + begin, unsettled[:, 1]
-            settled = _pair_scores(anchors, candidates, rows, columns, metric, num_threads)
-            scores[rows, columns] = settled
+        pairs = torch.nonzero(lower != upper).T
+        pairs[0] += begin
+        unsettled.append(pairs)
+    # The one question where all is well: rows that are to be refused have no finite scores.
+    if scores.numel() == 0 or not bool(torch.isfinite(scores).all()):
+        _check_rows(anchors, "embeddings", metric)
+        _check_rows(candidates, "ref_emb", metric)
+        _check_scores(scores)
+    if unsettled:
+        _settle(scores, torch.cat(unsettled, dim=1), anchors, candidates, metric, num_threads)
     return scores
 
 
@@ -77,6 +86,50 @@ def _interval(
     return (values - error).float(), (values + error).float()
 
 
+def _check_rows(rows: torch.Tensor, name: str, metric: str) -> None:
+    """Refuse what the core refuses; elements are looked at where they are."""
+    finite = torch.isfinite(rows.float()).all(dim=1)
+    if not bool(finite.all()):
+        row = int((~finite).int().argmax())
+        raise ValueError(f"{name}: row {row} has a NaN or infinite element")
+    zero = (rows == 0).all(dim=1)
+    if metric == "cosine" and bool(zero.any()):
+        raise ValueError(f"{name}: row {int(zero.int().argmax())} is zero, which has no cosine")
+
+
+def _check_scores(scores: torch.Tensor) -> None:
+    finite = torch.isfinite(scores)
+    if not bool(finite.all()):
+        row, column = torch.nonzero(~finite)[0].tolist()
+        raise ValueError(
+            f"the score of embeddings row {row} and candidate {column} overflows float32; "
+            "scale the embeddings down"
+        )
+
+
+def _settle(
+    scores: torch.Tensor,
+    pairs: torch.Tensor,
+    anchors: torch.Tensor,
+    candidates: torch.Tensor,
+    metric: str,
+    num_threads: int,
+) -> None:
+    """Overwrite the scores of pairs, (2, k), by the core's."""
+    rows, columns = pairs
+    if len(rows) == 0:
+        return
+    if len(rows) > _MOST_UNSETTLED * scores.numel():
+        rows, columns = torch.nonzero(torch.ones_like(scores)).T
+    elif len(rows) < len(anchors) + len(candidates):
+        # Few: only their rows travel, each pair's on its own.
+        left, right = anchors[rows], candidates[columns]
+        places = torch.arange(len(rows))
+        scores[rows, columns] = _pair_scores(left, right, places, places, metric, num_threads)
+        return
+    scores[rows, columns] = _pair_scores(anchors, candidates, rows, columns, metric, num_threads)
+
+
 def _pair_scores(
     anchors: torch.Tensor,
     candidates: torch.Tensor,
@@ -85,25 +138,17 @@ def _pair_scores(
     metric: str,
     num_threads: int,
 ) -> torch.Tensor:
-    """Return the core's scores of single pairs; it gets only the rows that are in one."""
-    left, left_rows = _rows_in_use(anchors, rows)
-    right, right_rows = _rows_in_use(candidates, columns)
-    embeddings, others = as_matrix(left, "embeddings"), as_matrix(right, "embeddings")
+    """Return the core's scores of single pairs."""
+    left, right = as_matrix(anchors, "embeddings"), as_matrix(candidates, "embeddings")
     corpus = _core.Corpus(
-        others.rows, others.element_type, metric, num_threads=num_threads, precision="float32"
+        right.rows, right.element_type, metric, num_threads=num_threads, precision="float32"
     )
     scores: Float32 = _core.pair_scores(
-        embeddings.rows,
-        embeddings.element_type,
+        left.rows,
+        left.element_type,
         corpus,
-        left_rows,
-        right_rows,
+        rows.cpu().numpy(),
+        columns.cpu().numpy(),
         num_threads=num_threads,
     )
     return torch.from_numpy(scores).to(anchors.device)
-
-
-def _rows_in_use(matrix: torch.Tensor, rows: torch.Tensor) -> tuple[torch.Tensor, Int64]:
-    """Return the rows that are mentioned, in main memory, and which of them each one is."""
-    used, places = torch.unique(rows, return_inverse=True)
-    return matrix[used].detach().cpu(), places.cpu().numpy()

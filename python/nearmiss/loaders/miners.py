@@ -158,21 +158,14 @@ class _Miner(torch.nn.Module, ABC):
     def _find(self, batch: _Batch, threads: int) -> tuple[torch.Tensor, ...]:
         scores = None
         if self._by_torch(batch.device):
-            scores = self._scores(batch, threads)
+            metric = self._distance.metric
+            scores = torch_scores(batch.embeddings, batch.candidates, metric, threads)
             found = self._mine_on_device(batch.on_device(scores, self._distance))
             if found is not None:
                 return found
         core = batch.of_core(scores, self._distance)
         mined = self._mine(core, batch.embeddings.shape[1], threads)
         return tuple(torch.from_numpy(part).to(batch.device) for part in mined)
-
-    def _scores(self, batch: _Batch, threads: int) -> torch.Tensor:
-        metric = self._distance.metric
-        _check_rows(batch.embeddings, "embeddings", metric)
-        _check_rows(batch.candidates, "ref_emb", metric)
-        scores = torch_scores(batch.embeddings, batch.candidates, metric, threads)
-        _check_scores(scores)
-        return scores
 
     def _count(self, mined: tuple[torch.Tensor, ...]) -> None:
         if len(mined) == 3:
@@ -273,27 +266,6 @@ def _labels(
 
 def _to_host(labels: Any) -> Any:
     return labels.detach().cpu() if isinstance(labels, torch.Tensor) else labels
-
-
-def _check_rows(rows: torch.Tensor, name: str, metric: str) -> None:
-    """Refuse what the core refuses; elements are looked at where they are."""
-    finite = torch.isfinite(rows.float()).all(dim=1)
-    if not bool(finite.all()):
-        row = int((~finite).int().argmax())
-        raise ValueError(f"{name}: row {row} has a NaN or infinite element")
-    zero = (rows == 0).all(dim=1)
-    if metric == "cosine" and bool(zero.any()):
-        raise ValueError(f"{name}: row {int(zero.int().argmax())} is zero, which has no cosine")
-
-
-def _check_scores(scores: torch.Tensor) -> None:
-    finite = torch.isfinite(scores)
-    if not bool(finite.all()):
-        row, column = torch.nonzero(~finite)[0].tolist()
-        raise ValueError(
-            f"the score of embeddings row {row} and candidate {column} overflows float32; "
-            "scale the embeddings down"
-        )
 
 
 class _DrawingMiner(_Miner):
