@@ -32,6 +32,7 @@ SELECTIVE = {
     "saha",
     "sample4geo",
     "scincl",
+    "scincl-centroids",
     "scincl-range",
     "spn4cir",
     "top-p",

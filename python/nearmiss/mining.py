@@ -26,6 +26,7 @@ from nearmiss.candidates import Candidates
 from nearmiss.corpus import Corpus, Metric
 from nearmiss.groups import CorpusGroups
 from nearmiss.limits import Limits, MarginReference, PerQuery, RangeMode
+from nearmiss.members import draw_members
 from nearmiss.negatives import Negatives
 from nearmiss.pools import PoolTable
 from nearmiss.progress import Progress, reporting
@@ -45,6 +46,7 @@ from nearmiss.request import (
 from nearmiss.result import wrap
 from nearmiss.runtime import resolve_num_threads
 from nearmiss.strategies.base import Strategy
+from nearmiss.strategies.centroids import ClusterStrategy
 from nearmiss.strategies.pool import PoolStrategy, Setting
 
 OnShortage: TypeAlias = Literal["pad", "drop", "error"]
@@ -283,6 +285,8 @@ def mine(
                 num_queries=len(rows.rows),
                 positives=queries_given.positives,
                 corpus_values=values.corpus,
+                query_groups=groups.queries,
+                corpus_groups=groups.corpus_codes,
                 corpus=packed,
                 queries=rows,
                 metric=packed.metric,
@@ -475,11 +479,14 @@ def _choose(
     request: Request,
     query_ids: Int64,
     setting: Setting,
-    mine_in_core: Callable[..., Mapping[str, Any]],
+    mine_in_core: partial[Any],
     pass_pools: Callable[..., Mapping[str, Any]],
 ) -> Mapping[str, Any]:
-    """Have the core pick, or the strategy from the pools that the core passes on."""
+    """Have the core pick, from clusters or not, or the strategy from what the core passes on."""
+    if isinstance(request.strategy, ClusterStrategy):
+        return draw_members(request.strategy, request, query_ids, setting, mine_in_core)
     if not isinstance(request.strategy, PoolStrategy):
-        return mine_in_core(**request.choice_arguments(query_ids))
+        found: Mapping[str, Any] = mine_in_core(**request.choice_arguments(query_ids))
+        return found
     table = PoolTable(request.strategy, request, query_ids, setting)
     return table.complete(pass_pools(table.add))

@@ -40,7 +40,7 @@ def wrap(
         request.limits,
         num_negatives=request.num_negatives,
         pairs=pairs,
-        all_scored=request.plan.law != "uniform",
+        all_scored=request.plan.law not in ("uniform", "members"),
         strata=result.get("strata"),
         quotas=request.strategy.quotas(),
     )

@@ -14,6 +14,7 @@
 #include "nearmiss/random.hpp"
 #include "nearmiss/runtime.hpp"
 #include "nearmiss/sampling.hpp"
+#include "query_stream.hpp"
 
 namespace {
 
@@ -100,6 +101,24 @@ TEST(noisy_keys_are_those_of_the_random_stream) {
             const double key = weights[id] - portable_log(-portable_log(u));
             CHECK(key <= last);
             last = key;
+        }
+    });
+}
+
+TEST(bounds_are_above_keys_and_near_those_that_may_be_drawn) {
+    constexpr std::size_t kCount = 1 << 16;
+    const std::vector<double> weights(kCount, 0.0);
+    const RandomStream stream(8, Stream::pool_noise, 0);
+    on_every_target([&] {
+        std::vector<double> keys(kCount);
+        std::vector<double> bounds(kCount);
+        const kernels::NoiseTask task{
+            weights.data(), nullptr, 3, kCount, query_stream(stream.key(), 1)};
+        CHECK(kernels::active().noisy_keys(task, keys.data()));
+        CHECK(kernels::active().key_bounds(task, bounds.data()));
+        for (std::size_t i = 0; i < kCount; ++i) {
+            CHECK(bounds[i] >= keys[i]);
+            CHECK(keys[i] < 0.0 || bounds[i] <= keys[i] + 0.25);
         }
     });
 }

@@ -130,12 +130,24 @@ bool never_finds_fault(const NoiseTask& task, double* keys) {
     return true;
 }
 
+bool bounds_of_the_next_query(const NoiseTask& task, double* bounds) {
+    NoiseTask other = task;
+    ++other.stream.query_id;
+    return right().key_bounds(other, bounds);
+}
+
 double floor_of_the_next_rank(const double* keys, std::size_t count, std::size_t rank) {
     return right().rank_floor(keys, count, rank == 24 ? 25 : rank);
 }
 
 void forgets_equal_keys(const double* keys, std::size_t count, double least, std::uint64_t* bits) {
     right().keys_from(keys, count, std::nextafter(least, 1e9), bits);
+}
+
+void counts_equal_keys(const double* keys, std::size_t count, std::uint64_t* greater) {
+    for (std::size_t i = 0; i < count; ++i)
+        greater[i] = static_cast<std::uint64_t>(
+            std::count_if(keys, keys + count, [&](double key) { return key >= keys[i]; }));
 }
 
 template <class Spoil>
@@ -181,8 +193,10 @@ TEST(a_table_with_one_wrong_function_is_found_out) {
           "random_bits");
     CHECK(wrong_after([](auto& t) { t.noisy_keys = &ignores_the_query; }) == "noisy_keys");
     CHECK(wrong_after([](auto& t) { t.noisy_keys = &never_finds_fault; }) == "noisy_keys");
+    CHECK(wrong_after([](auto& t) { t.key_bounds = &bounds_of_the_next_query; }) == "key_bounds");
     CHECK(wrong_after([](auto& t) { t.rank_floor = &floor_of_the_next_rank; }) == "rank_floor");
     CHECK(wrong_after([](auto& t) { t.keys_from = &forgets_equal_keys; }) == "keys_from");
+    CHECK(wrong_after([](auto& t) { t.count_greater = &counts_equal_keys; }) == "count_greater");
     CHECK(wrong_after([](auto& t) { t.of_type[0].inner_products = &products_in_float32<0>; }) ==
           "inner_products");
     CHECK(wrong_after([](auto& t) { t.of_type[1].inner_products = &products_in_float32<1>; }) ==

@@ -149,32 +149,6 @@ def test_bands_of_positives_and_negatives_do_not_meet():
         )
 
 
-def test_members_of_centroids_in_a_band():
-    """SciNCL's third way, as the text of the class puts it together."""
-    rng = np.random.default_rng(2)
-    centroids = rng.normal(size=(12, 4))
-    clusters = np.arange(240) % 12
-    rows = centroids[clusters] + 0.05 * rng.normal(size=(240, 4))
-    queries, own = rows[:30], clusters[:30]
-    band = {"range_min": 3, "range_max": 7, "strategy": "random", "num_negatives": 2}
-    drawn = nm.mine(centroids[own], centroids, **band)
-    _, order = nm.topk(centroids[own], centroids, 12)
-    for j in range(2):
-        found = nm.mine(
-            queries,
-            rows,
-            strategy="uniform",
-            num_negatives=1,
-            seed=j,
-            within_groups=True,
-            query_groups=drawn.indices[:, j],
-            corpus_groups=clusters,
-        )
-        assert (clusters[found.indices[:, 0]] == drawn.indices[:, j]).all()
-        for i in range(30):
-            assert clusters[found.indices[i, 0]] in order[i, 3:7]
-
-
 # --- KaLM-V2 --------------------------------------------------------------------------------------
 
 

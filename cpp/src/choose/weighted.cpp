@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Weighted sampling without replacement: candidates with the greatest noisy keys.
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <limits>
@@ -24,64 +25,216 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr std::size_t kChunk = 4096;               // candidates that get their noise together
 constexpr std::size_t kCandidatesPerTask = 16384;  // about
 
-struct Keyed {
-    double key;
-    std::uint64_t id;
-    std::uint64_t column;
-
-    // The better one.
-    friend bool operator>(const Keyed& a, const Keyed& b) {
-        return a.key != b.key ? a.key > b.key : a.id < b.id;
-    }
-};
-
-// Keeps the `wanted` best of what it is offered.
+// The candidates of a row that may be among its `wanted` best: those with the greatest keys, equal
+// ones by lower id.
 class BestKeys {
   public:
-    BestKeys(const kernels::KernelTable& kernel, std::size_t wanted)
+    // `most_at_once`: how many may be offered together.
+    BestKeys(const kernels::KernelTable& kernel, std::size_t wanted, std::size_t most_at_once)
         : kernel_(kernel),
           wanted_(wanted),
-          bits_(kChunk / 64) {}
+          kept_(most_at_once),
+          sorted_(kCounted),
+          values_(most_at_once),
+          bits_((most_at_once + 63) / 64),
+          places_(most_at_once + kPlacesAtOnce) {}
 
     void clear() {
-        kept_.clear();
+        size_ = 0;
         threshold_ = std::numeric_limits<double>::lowest();  // leaves out -infinity
     }
 
-    // At most kChunk keys. `ids` as in NoiseTask; the first key is that of `column`.
-    void offer(std::span<const double> keys, const std::uint64_t* ids, std::size_t column) {
-        threshold_ = std::max(threshold_, kernel_.rank_floor(keys.data(), keys.size(), wanted_));
-        kernel_.keys_from(keys.data(), keys.size(), threshold_, bits_.data());
-        for (std::size_t word = 0; word * 64 < keys.size(); ++word)
-            for (std::uint64_t bits = bits_[word]; bits != 0; bits &= bits - 1) {
-                const std::size_t i = word * 64 + static_cast<std::size_t>(std::countr_zero(bits));
-                kept_.push_back({keys[i], ids != nullptr ? ids[i] : column + i, column + i});
-            }
-        if (kept_.size() > 2 * wanted_ + kFew) prune();
+    // Candidates of which the first is in `column`. Whether all their weights are below infinity;
+    // if not, what is kept means nothing.
+    [[nodiscard]] bool offer(const kernels::NoiseTask& task, std::size_t column) {
+        kept_.reserve(size_ + task.count);
+        if (!bounds_pay(task.count)) return offer_keys(task, column);
+        if (!kernel_.key_bounds(task, values_.data())) return false;
+        // The greatest keys are nearly always among those with the greatest bounds; the keys
+        // themselves tell whether all are.
+        const double guess =
+            std::max(threshold_, kernel_.rank_floor(values_.data(), task.count, wanted_ + kSpare));
+        keep_bounded(task, column, guess);
+        if (threshold_ < guess) keep_bounded(task, column, threshold_);
+        return true;
     }
 
-    // Best first.
-    [[nodiscard]] std::span<const Keyed> sorted() {
-        if (kept_.size() > wanted_ + kFew) prune();
-        std::sort(kept_.begin(), kept_.end(), std::greater<>());
-        return std::span<const Keyed>(kept_).first(std::min(wanted_, kept_.size()));
+    // Columns of the best, best first.
+    [[nodiscard]] std::span<const std::uint64_t> columns() {
+        if (size_ > kCounted) sort();
+        return std::span<const std::uint64_t>(kept_.columns).first(std::min(wanted_, size_));
     }
 
   private:
-    static constexpr std::size_t kFew = 64;
+    static constexpr std::size_t kSpare = 2;  // so that a guess is seldom too high
+    static constexpr std::size_t kCounted = kernels::kMostCounted;  // more are sorted by comparing
+    static constexpr std::size_t kPlacesAtOnce = 8;
 
-    void prune() {
-        const auto middle = kept_.begin() + static_cast<std::ptrdiff_t>(wanted_ - 1);
-        std::nth_element(kept_.begin(), middle, kept_.end(), std::greater<>());
-        threshold_ = middle->key;
-        kept_.resize(wanted_);
+    struct Candidates {
+        std::vector<double> keys;
+        std::vector<std::uint64_t> ids;
+        std::vector<std::uint64_t> columns;
+
+        explicit Candidates(std::size_t size) { reserve(size); }
+
+        void reserve(std::size_t size) {
+            if (size <= keys.size()) return;
+            keys.resize(size);
+            ids.resize(size);
+            columns.resize(size);
+        }
+    };
+
+    struct Keyed {
+        double key;
+        std::uint64_t id;
+        std::uint64_t column;
+
+        // The better one.
+        friend bool operator>(const Keyed& a, const Keyed& b) {
+            return a.key != b.key ? a.key > b.key : a.id < b.id;
+        }
+    };
+
+    // Whether few candidates will need more than their bound.
+    [[nodiscard]] bool bounds_pay(std::size_t count) const {
+        if (size_ >= wanted_) return true;
+        return (wanted_ + kSpare <= kernels::kFewRanks && count >= kernels::kCountForFewRanks) ||
+               (wanted_ + kSpare <= kernels::kSomeRanks && count >= kernels::kCountForSomeRanks);
+    }
+
+    [[nodiscard]] bool offer_keys(const kernels::NoiseTask& task, std::size_t column) {
+        if (!kernel_.noisy_keys(task, values_.data())) return false;
+        threshold_ = std::max(threshold_, kernel_.rank_floor(values_.data(), task.count, wanted_));
+        keep(task, column, threshold_);
+        raise_threshold();
+        return true;
+    }
+
+    // Keeps candidates whose bound is at least `least`, and leaves -infinity in its place.
+    void keep_bounded(const kernels::NoiseTask& task, std::size_t column, double least) {
+        const std::size_t first = size_;
+        for (const std::uint32_t place : keep(task, column, least)) values_[place] = -kInfinity;
+        double* keys = kept_.keys.data() + first;
+        for (std::size_t i = first; i < size_; ++i)
+            kept_.keys[i] = task.log_weights[kept_.columns[i] - column];
+        kernels::NoiseTask few = task;
+        few.log_weights = keys;
+        few.ids = kept_.ids.data() + first;
+        few.count = size_ - first;
+        (void)kernel_.noisy_keys(few, keys);
+        raise_threshold();
+    }
+
+    // Keeps candidates with a value of at least `least`, as their key. Returns where they are.
+    std::span<const std::uint32_t> keep(const kernels::NoiseTask& task,
+                                        std::size_t column,
+                                        double least) {
+        const std::span<const std::uint32_t> places = places_from(task.count, least);
+        for (std::size_t i = 0; i < places.size(); ++i) {
+            const std::size_t place = places[i];
+            kept_.keys[size_ + i] = values_[place];
+            kept_.ids[size_ + i] = task.ids != nullptr ? task.ids[place] : task.first_id + place;
+            kept_.columns[size_ + i] = column + place;
+        }
+        size_ += places.size();
+        return places;
+    }
+
+    // Where values_ is at least `least`.
+    [[nodiscard]] std::span<const std::uint32_t> places_from(std::size_t count, double least) {
+        kernel_.keys_from(values_.data(), count, least, bits_.data());
+        std::size_t end = 0;
+        for (std::size_t begin = 0; begin < count; begin += 64) {
+            std::uint64_t bits = bits_[begin / 64];
+            const auto found = static_cast<std::size_t>(std::popcount(bits));
+            // Often some more than there are: how many nobody could foresee.
+            for (std::size_t done = 0; done < found; done += kPlacesAtOnce)
+                for (std::size_t i = done; i < done + kPlacesAtOnce; ++i, bits &= bits - 1)
+                    places_[end + i] = static_cast<std::uint32_t>(
+                        begin + static_cast<std::size_t>(std::countr_zero(bits)));
+            end += found;
+        }
+        return std::span<const std::uint32_t>(places_).first(end);
+    }
+
+    // To the last key that counts, beyond which all are dropped. At most kCounted are sorted, too;
+    // of more than that, some may stay for a while.
+    void raise_threshold() {
+        if (size_ > kCounted) {
+            if (wanted_ > kCounted && size_ < 2 * wanted_) return;
+            drop_all_but_wanted();
+        }
+        if (size_ <= kCounted && !sort_by_counting()) sort();
+        if (size_ < wanted_) return;
+        size_ = wanted_;
+        threshold_ = kept_.keys[wanted_ - 1];
+    }
+
+    // Leaves the least of them at the end.
+    void drop_all_but_wanted() {
+        rearrange([&](std::vector<Keyed>& all) {
+            std::nth_element(all.begin(),
+                             all.begin() + static_cast<std::ptrdiff_t>(wanted_ - 1),
+                             all.end(),
+                             std::greater<>());
+        });
+        size_ = wanted_;
+    }
+
+    // What counts, and nothing else.
+    void sort() {
+        rearrange([&](std::vector<Keyed>& all) {
+            const auto end = all.begin() + static_cast<std::ptrdiff_t>(std::min(wanted_, size_));
+            if (end != all.end()) std::nth_element(all.begin(), end, all.end(), std::greater<>());
+            std::sort(all.begin(), end, std::greater<>());
+        });
+        size_ = std::min(wanted_, size_);
+    }
+
+    template <class F>
+    void rearrange(const F& f) {
+        compared_.clear();
+        for (std::size_t i = 0; i < size_; ++i)
+            compared_.push_back({kept_.keys[i], kept_.ids[i], kept_.columns[i]});
+        f(compared_);
+        for (std::size_t i = 0; i < size_; ++i) {
+            kept_.keys[i] = compared_[i].key;
+            kept_.ids[i] = compared_[i].id;
+            kept_.columns[i] = compared_[i].column;
+        }
+    }
+
+    // Whether it could: no two keys may be equal.
+    [[nodiscard]] bool sort_by_counting() {
+        std::array<std::uint64_t, kCounted> greater;
+        kernel_.count_greater(kept_.keys.data(), size_, greater.data());
+        std::uint64_t taken = 0;
+        for (std::size_t i = 0; i < size_; ++i) {
+            const auto place = static_cast<std::size_t>(greater[i]);
+            sorted_.keys[place] = kept_.keys[i];
+            sorted_.ids[place] = kept_.ids[i];
+            sorted_.columns[place] = kept_.columns[i];
+            taken |= std::uint64_t{1} << place;
+        }
+        if (static_cast<std::size_t>(std::popcount(taken)) != size_) return false;
+        std::copy_n(sorted_.keys.data(), size_, kept_.keys.data());
+        std::copy_n(sorted_.ids.data(), size_, kept_.ids.data());
+        std::copy_n(sorted_.columns.data(), size_, kept_.columns.data());
+        return true;
     }
 
     const kernels::KernelTable& kernel_;
     std::size_t wanted_;  // at least 1
-    double threshold_ = 0;
-    std::vector<Keyed> kept_;
+    double threshold_ = std::numeric_limits<double>::lowest();
+    Candidates kept_;
+    std::size_t size_ = 0;  // of kept_
+    Candidates sorted_;
+    std::vector<Keyed> compared_;
+    // Of what is offered at once:
+    std::vector<double> values_;  // bounds or keys
     std::vector<std::uint64_t> bits_;
+    std::vector<std::uint32_t> places_;
 };
 
 // log(sum e^x) = largest + excess: in two parts, so that nothing is lost where all x are far from
@@ -122,10 +275,8 @@ class WeightedSampler {
         : rows_(rows),
           key_(key),
           errors_(errors),
-          kernel_(kernels::active()),
           task_{},
-          best_(kernel_, num_drawn),
-          keys_(std::min(kChunk, rows.num_columns)) {
+          best_(kernels::active(), num_drawn, std::min(kChunk, rows.num_columns)) {
         const RandomStream noise(key.seed, Stream::pool_noise, key.epoch);
         task_.stream = query_stream(noise.key(), 0);
     }
@@ -144,15 +295,12 @@ class WeightedSampler {
             task_.ids =
                 ids.empty() ? nullptr : reinterpret_cast<const std::uint64_t*>(ids.data() + begin);
             task_.first_id = begin;
-            if (!kernel_.noisy_keys(task_, keys_.data())) return report(row, weights, ids);
-            best_.offer({keys_.data(), task_.count}, task_.ids, begin);
+            if (!best_.offer(task_, begin)) return report(row, weights, ids);
             if (begin > 0) context.checkpoint();
         }
-        const std::span<const Keyed> drawn = best_.sorted();
+        const std::span<const std::uint64_t> drawn = best_.columns();
         DrawnRow out(draws, row);
-        columns_.clear();
-        for (const Keyed& one : drawn) columns_.push_back(one.column);
-        out.add(columns_);
+        out.add(drawn);
         if (!draws.log_probs.empty()) write_log_probs(weights, ids, drawn, out.log_probs());
     }
 
@@ -191,15 +339,15 @@ class WeightedSampler {
     // From the last draw to the first, so that nothing is ever subtracted.
     void write_log_probs(std::span<const double> weights,
                          std::span<const std::int64_t> ids,
-                         std::span<const Keyed> drawn,
+                         std::span<const std::uint64_t> drawn,
                          std::span<double> out) {
         left_.assign(weights.begin(), weights.end());
         for (std::size_t i = 0; i < ids.size(); ++i)
             if (ids[i] == -1) left_[i] = -kInfinity;
-        for (const Keyed& one : drawn) left_[one.column] = -kInfinity;
+        for (const std::uint64_t column : drawn) left_[column] = -kInfinity;
         LogSum sum(left_);
         for (std::size_t i = drawn.size(); i-- > 0;) {
-            const double weight = weights[drawn[i].column];
+            const double weight = weights[drawn[i]];
             sum.add(weight);
             out[i] = (weight - sum.largest) - sum.excess;
         }
@@ -208,12 +356,9 @@ class WeightedSampler {
     const WeightedRows& rows_;
     const DrawKey& key_;
     LowestError& errors_;
-    const kernels::KernelTable& kernel_;
     kernels::NoiseTask task_;
     BestKeys best_;
     RepeatFinder repeats_;
-    std::vector<double> keys_;
-    std::vector<std::uint64_t> columns_;
     std::vector<double> left_;
 };
 

@@ -126,6 +126,15 @@ struct NoiseTask {
     QueryStream stream;
 };
 
+// A floor under the greatest of `count` keys is worth while for so few ranks.
+inline constexpr std::size_t kFewRanks = 24;
+inline constexpr std::size_t kCountForFewRanks = 128;
+inline constexpr std::size_t kSomeRanks = 48;
+inline constexpr std::size_t kCountForSomeRanks = 256;
+
+// How many keys are counted at most.
+inline constexpr std::size_t kMostCounted = 64;
+
 // Which rows to score against a query: row `positions[i]` begins at data + positions[i] * stride.
 struct RowList {
     const char* data;
@@ -178,10 +187,17 @@ struct KernelTable {
     // defines it; -infinity where there is no candidate. Whether all keys are below infinity. They
     // may take the place of the log weights.
     bool (*noisy_keys)(const NoiseTask& task, double* keys);
-    // A number that the greatest `rank` keys reach, and, if it is worth while, few others.
+    // bounds[i] >= what noisy_keys makes of candidate i, -infinity where there is none, in a
+    // third of the time; at most 0.25 above it where the noise is not below 0. Whether all are
+    // below infinity, which is to say whether the keys are.
+    bool (*key_bounds)(const NoiseTask& task, double* bounds);
+    // A number that the greatest `rank` keys reach, and, if that is worth while, few others; else
+    // -infinity.
     double (*rank_floor)(const double* keys, std::size_t count, std::size_t rank);
     // Bit i % 64 of bits[i / 64]: whether keys[i] >= least, which is above -infinity.
     void (*keys_from)(const double* keys, std::size_t count, double least, std::uint64_t* bits);
+    // greater[i] = how many keys are greater than keys[i]; count <= kMostCounted.
+    void (*count_greater)(const double* keys, std::size_t count, std::uint64_t* greater);
 
     // D(left, right), and sum (left - right)^2, of every pair: the bits of PerType's.
     void (*pair_products)(const PairBlock& block);

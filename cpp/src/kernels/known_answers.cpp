@@ -521,7 +521,9 @@ struct Noisy {
     bool below_infinity;
 };
 
-Noisy noisy(const KernelTable& table, std::size_t count, bool with_ids, double special) {
+using KeyKernel = bool (*)(const NoiseTask& task, double* keys);
+
+Noisy noisy(KeyKernel kernel, std::size_t count, bool with_ids, double special) {
     Numbers numbers(count);
     std::vector<double> weights(count);
     std::vector<std::uint64_t> ids(count);
@@ -534,23 +536,22 @@ Noisy noisy(const KernelTable& table, std::size_t count, bool with_ids, double s
     const NoiseTask task{
         weights.data(), with_ids ? ids.data() : nullptr, 77, count, some_stream(numbers)};
     Noisy result{std::vector<double>(count), false};
-    result.below_infinity = table.noisy_keys(task, result.keys.data());
+    result.below_infinity = kernel(task, result.keys.data());
     return result;
 }
 
-bool noisy_keys_is_right(const KernelTable& table) {
+bool makes_keys_right(KeyKernel kernel, KeyKernel reference) {
     constexpr double kInfinity = std::numeric_limits<double>::infinity();
     for (const std::size_t count : {1, 8, 15, 64, 71, 200})
         for (const bool with_ids : {false, true})
             for (const double special : {0.5, -kInfinity, kInfinity}) {
-                const Noisy found = noisy(table, count, with_ids, special);
-                const Noisy wanted = noisy(kernel_table_scalar, count, with_ids, special);
+                const Noisy found = noisy(kernel, count, with_ids, special);
+                const Noisy wanted = noisy(reference, count, with_ids, special);
                 if (!same_bits(found.keys, wanted.keys) ||
                     found.below_infinity != wanted.below_infinity)
                     return false;
             }
-    return noisy(table, 71, false, std::numeric_limits<double>::quiet_NaN()).below_infinity ==
-           false;
+    return !noisy(kernel, 71, false, std::numeric_limits<double>::quiet_NaN()).below_infinity;
 }
 
 // Keys of which many are equal.
@@ -584,6 +585,18 @@ bool keys_from_is_right(const KernelTable& table) {
     return true;
 }
 
+bool count_greater_is_right(const KernelTable& table) {
+    for (const std::size_t count : std::initializer_list<std::size_t>{1, 8, 23, 32, kMostCounted}) {
+        const std::vector<double> keys = some_keys(count);
+        std::vector<std::uint64_t> found(count);
+        std::vector<std::uint64_t> wanted(count);
+        table.count_greater(keys.data(), count, found.data());
+        kernel_table_scalar.count_greater(keys.data(), count, wanted.data());
+        if (!same_bits(found, wanted)) return false;
+    }
+    return true;
+}
+
 }  // namespace
 
 std::string wrong_answer(const KernelTable& table) {
@@ -595,9 +608,11 @@ std::string wrong_answer(const KernelTable& table) {
     if (!maps_right(table.log, kernel_table_scalar.log)) return "log";
     if (!maps_right(table.exp, kernel_table_scalar.exp)) return "exp";
     if (!random_bits_is_right(table)) return "random_bits";
-    if (!noisy_keys_is_right(table)) return "noisy_keys";
+    if (!makes_keys_right(table.noisy_keys, kernel_table_scalar.noisy_keys)) return "noisy_keys";
+    if (!makes_keys_right(table.key_bounds, kernel_table_scalar.key_bounds)) return "key_bounds";
     if (!rank_floor_is_right(table)) return "rank_floor";
     if (!keys_from_is_right(table)) return "keys_from";
+    if (!count_greater_is_right(table)) return "count_greater";
     if (!pairs_right(table.pair_products, kernel_table_scalar.pair_products))
         return "pair_products";
     if (!pairs_right(table.pair_distances, kernel_table_scalar.pair_distances))

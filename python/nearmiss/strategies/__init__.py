@@ -4,6 +4,7 @@
 from nearmiss.strategies.bands import Band, Bands
 from nearmiss.strategies.base import Strategy, available, parse
 from nearmiss.strategies.bins import TASBalanced
+from nearmiss.strategies.centroids import SciNCLCentroids
 from nearmiss.strategies.corpus import Uniform
 from nearmiss.strategies.cutoffs import TopKAbs, TopKMarginPos, TopKPercPos, TopKShifted
 from nearmiss.strategies.dates import ECtHRPCR
@@ -61,6 +62,7 @@ __all__ = [
     "SaHa",
     "Sample4Geo",
     "SciNCL",
+    "SciNCLCentroids",
     "SciNCLRange",
     "SimANS",
     "SimANSLaplace",

@@ -31,8 +31,9 @@ class Plan(NamedTuple):
     Attributes
     ----------
     law : str
-        How it picks: ``"top"``, ``"random"``, ``"uniform"``, ``"bands"``; or ``"pool"``: it passes
-        on the windows, and the strategy picks (`PoolStrategy.choose`).
+        How it picks: ``"top"``, ``"random"``, ``"uniform"``, ``"bands"``; ``"pool"``: it passes
+        on the windows, and the strategy picks (`PoolStrategy.choose`); or ``"members"``: one row of
+        each of the groups that the strategy picks (`ClusterStrategy.clusters`).
     range_min, range_max : int
         The window of ranks it picks from.
     keywords : mapping

@@ -54,6 +54,11 @@ class Setting:
         The rows of the positives of all queries.
     corpus_values : (m,) float64 or None
         The argument of that name.
+    query_groups : (n,) int64 or None
+        The queries' groups by number, -1 for none, too large for one that no corpus row has; None
+        where candidates were given.
+    corpus_groups : (m,) int64 or None
+        Those of the corpus rows.
     corpus, queries, metric
         None where candidates were given: then there are no vectors.
     candidates : Candidates or None
@@ -64,6 +69,8 @@ class Setting:
     num_queries: int
     positives: Lists | None = None
     corpus_values: Float64 | None = None
+    query_groups: Int64 | None = None
+    corpus_groups: Int64 | None = None
     corpus: Corpus | None = None
     queries: Matrix | None = None
     metric: str | None = None

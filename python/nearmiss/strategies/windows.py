@@ -125,11 +125,7 @@ class SciNCL(Random):
     The authors add three easy negatives for each query, at random beyond the band:
     ``nm.mine(…, strategy="uniform", range_min=4000, num_negatives=3)``.
 
-    Their third way, a random member of each of several random clusters whose centroids lie in a
-    band of ranks, is mining twice: ``nm.mine(centroids[own], centroids, range_min=…, range_max=…,
-    strategy="random")``, where ``own`` is each query's cluster, draws clusters; then for each of
-    its columns j, ``nm.mine(…, strategy="uniform", num_negatives=1, seed=j, within_groups=True,
-    query_groups=drawn.indices[:, j], corpus_groups=clusters)`` draws a member.
+    Their other ways are `SciNCLRange` and `SciNCLCentroids`.
     """
 
     name: ClassVar[str] = "scincl"

@@ -47,8 +47,10 @@ constinit const KernelTable NEARMISS_TABLE_NAME(NEARMISS_TARGET) = {
     &exponentials,
     &random_bits,
     &noisy_keys,
+    &key_bounds,
     &rank_floor,
     &keys_from,
+    &count_greater,
     &pair_products,
     &pair_distances,
     {
