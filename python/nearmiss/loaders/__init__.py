@@ -11,6 +11,7 @@ from nearmiss.loaders.samplers import (
     NoConflictBatchSampler,
     PlanBatchSampler,
 )
+from nearmiss.loaders.table_folder import TableFolder
 
 __all__ = [
     "ClusterBatchSampler",
@@ -20,5 +21,6 @@ __all__ = [
     "NeighborBatchSampler",
     "NoConflictBatchSampler",
     "PlanBatchSampler",
+    "TableFolder",
     "miners",
 ]
