@@ -4,6 +4,7 @@
 from nearmiss.loaders import miners
 from nearmiss.loaders.bank import MemoryBank
 from nearmiss.loaders.collate import HardNegativeCollator
+from nearmiss.loaders.refresh import Refresher, Replay
 from nearmiss.loaders.samplers import (
     ClusterBatchSampler,
     GroupBatchSampler,
@@ -21,6 +22,8 @@ __all__ = [
     "NeighborBatchSampler",
     "NoConflictBatchSampler",
     "PlanBatchSampler",
+    "Refresher",
+    "Replay",
     "TableFolder",
     "miners",
 ]

@@ -8,7 +8,7 @@ import time
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from nearmiss.arrays import check_choice, check_integer
 from nearmiss.loaders.ranks import Ranks
@@ -19,11 +19,13 @@ from nearmiss.refresh.job import Mine, Refresh, mine_table
 from nearmiss.refresh.log import RefreshLog, Swap
 from nearmiss.refresh.process import BackgroundMiner, Outcome
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 Mode: TypeAlias = Literal["sync", "background"]
 
 _LARGEST = 2**63 - 1
 _MOST_THREADS = 1024
-_Own = TypeVar("_Own", bound="TableSwitch")
 
 
 class TableSwitch(ABC):
@@ -76,23 +78,27 @@ class TableSwitch(ABC):
                 self.folder.set_epoch(epoch)
         self._before_epoch(epoch)
 
+    @abstractmethod
     def close(self) -> None:
         """End what runs in the background."""
 
-    def __enter__(self: _Own) -> _Own:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()
 
+    @abstractmethod
     def _begin_at(self, step: int) -> None:
-        """Training begins at this step, or goes back to it."""
+        """Take note that training begins at this step, or goes back to it."""
 
     @abstractmethod
-    def _after_step(self, step: int, since: int) -> None: ...
+    def _after_step(self, step: int, since: int) -> None:
+        """Do what became due after step ``since``, up to ``step``."""
 
+    @abstractmethod
     def _before_epoch(self, epoch: int) -> None:
-        """An epoch begins."""
+        """Do what is due before an epoch."""
 
 
 class Refresher(TableSwitch):
@@ -409,6 +415,15 @@ class Replay(TableSwitch):
         if self._ranks.agree(self.folder.generation):
             raise ValueError(f"folder: {self.folder.path} has tables already, expected a new one")
         self._publish([swap for swap in self.swaps if swap.step == 0])
+
+    def close(self) -> None:
+        """Do nothing: nothing runs in the background."""
+
+    def _begin_at(self, step: int) -> None:
+        pass
+
+    def _before_epoch(self, epoch: int) -> None:
+        pass  # what was swapped there is logged with the step before
 
     def _after_step(self, step: int, since: int) -> None:
         self._publish([swap for swap in self.swaps if since < swap.step <= step])

@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -33,7 +35,6 @@ _WORDS = 8
 _MAGIC = int.from_bytes(b"nearmiss", "little")
 _VERSION = 1
 _EPOCH, _GENERATION = 2, 3
-_KEPT = 2  # tables: who read the counter just before it was raised still finds the older one
 _LARGEST = 2**63 - 1
 
 
@@ -47,6 +48,9 @@ class TableFolder:
     ----------
     path : path
         The folder; made if it does not exist.
+    keep : int or None, default 2
+        How many of the newest tables `publish` and `adopt` leave there, at least 2, as who read
+        the counter just before it was raised opens the older one. None: all; `Replay` needs them.
 
     Raises
     ------
@@ -75,7 +79,8 @@ class TableFolder:
     [[1], [0], [1]]
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, keep: int | None = 2) -> None:
+        self.keep = None if keep is None else check_integer(keep, "keep", 2)
         self.path = Path(os.path.abspath(path))
         self.path.mkdir(parents=True, exist_ok=True)
         self._state = _open_state(self.path / _STATE)
@@ -83,8 +88,8 @@ class TableFolder:
     def __repr__(self) -> str:
         return f"TableFolder({str(self.path)!r}, generation={self.generation}, epoch={self.epoch})"
 
-    def __reduce__(self) -> tuple[type[TableFolder], tuple[str]]:
-        return TableFolder, (str(self.path),)
+    def __reduce__(self) -> tuple[Callable[[str], TableFolder], tuple[str]]:
+        return partial(TableFolder, keep=self.keep), (str(self.path),)
 
     @property
     def generation(self) -> int:
@@ -143,13 +148,28 @@ class TableFolder:
     def publish(self, negatives: Negatives) -> int:
         """Write a table and make it the newest; return its generation.
 
-        The newest two tables are kept. Whoever has an older one open keeps what it mapped.
+        Whoever has an older one open keeps what it mapped, also when its file is gone.
         """
         if not isinstance(negatives, Negatives):
             raise TypeError(f"negatives: expected Negatives, got a {type(negatives).__name__}")
         self._sweep()
         generation = self.generation + 1
         negatives.save(self.table_path(generation))
+        return self._count_up(generation)
+
+    def adopt(self, path: str | os.PathLike[str]) -> int:
+        """Move a table that `Negatives.save` wrote into the folder as the newest.
+
+        The file must be on the folder's file system: it is renamed, not read, which takes no time.
+        Returns its generation.
+        """
+        self._sweep()
+        generation = self.generation + 1
+        os.replace(path, self.table_path(generation))
+        return self._count_up(generation)
+
+    def _count_up(self, generation: int) -> int:
+        """Make the newest what is there complete."""
         self._state[_GENERATION] = generation
         self._state.flush()
         self._sweep()
@@ -157,7 +177,8 @@ class TableFolder:
 
     def _sweep(self) -> None:
         """Remove tables that are too old, and what a writer that was killed left behind."""
-        newest = range(max(1, self.generation + 1 - _KEPT), self.generation + 1)
+        first = 1 if self.keep is None else max(1, self.generation + 1 - self.keep)
+        newest = range(first, self.generation + 1)
         kept = {self.table_path(generation).name for generation in newest}
         for path in self.path.iterdir():
             if _OURS.fullmatch(path.name) and path.name not in kept:

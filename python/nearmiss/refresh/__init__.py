@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Re-mining while a model trains: when, how hard, and from which sources. numpy only.
 
-`nearmiss.loaders.Refresher` does it; here is what it is given, and what a ``mine`` function may use.
+`nearmiss.loaders.Refresher` does it; here is what it is given, and what ``mine`` functions use.
 
 ============================================  ======================================================
 `EverySteps`, `EveryEpochs`                   when the next table is due

@@ -6,6 +6,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from itertools import pairwise
 from typing import Protocol, get_type_hints
 
 from nearmiss.arrays import check_integer, check_number
@@ -60,7 +61,7 @@ class Linear:
 
 @dataclass(frozen=True)
 class Stages:
-    """The first of ``values`` until the first of ``boundaries``, from that step on the second, …
+    """One value after the other: the first until the first boundary, from that step on the second.
 
     Parameters
     ----------
@@ -78,7 +79,7 @@ class Stages:
         values = tuple(self.values)
         for value in values:
             check_number(value, "values")
-        if any(later <= earlier for earlier, later in zip(steps, steps[1:], strict=False)):
+        if any(later <= earlier for earlier, later in pairwise(steps)):
             raise ValueError(f"boundaries: must ascend, got {steps}")
         if len(values) != len(steps) + 1:
             raise ValueError(
@@ -116,9 +117,9 @@ class Curriculum:
     Examples
     --------
     >>> from nearmiss.refresh import Curriculum, Linear
-    >>> harder = Curriculum("simans:pool=200,b=-0.2", {"b": Linear(-0.2, 0.0, 10_000)})
+    >>> harder = Curriculum("simans", {"b": Linear(-0.2, 0.0, 10_000)})
     >>> str(harder.at(5_000))
-    'simans:pool=200,a=0.5,b=-0.1'
+    'simans:a=0.5,b=-0.1,pool=200'
     """
 
     strategy: str | Strategy

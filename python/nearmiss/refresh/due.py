@@ -22,7 +22,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class EverySteps(Schedule):
-    """A table every ``steps`` optimiser steps: after step ``first``, ``first + steps``, …
+    """A table every ``steps`` optimiser steps, from step ``first`` on.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class EverySteps(Schedule):
 
 @dataclass(frozen=True)
 class EveryEpochs(Schedule):
-    """A table every ``epochs`` epochs: before epoch ``first``, ``first + epochs``, …
+    """A table every ``epochs`` epochs, before the epoch begins, from epoch ``first`` on.
 
     No batch is under way between epochs, so that every batch, also of workers, is of a known table.
 

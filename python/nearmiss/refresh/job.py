@@ -51,7 +51,7 @@ def mine_table(mine: Mine, snapshot: Any, refresh: Refresh) -> Negatives:
     TypeError
         If that is no `Negatives`.
     ValueError
-        If it lacks queries that the table in use has; their next batch would fail.
+        If it lacks queries that the table in use has, or is narrower: the next batch could fail.
     """
     table = mine(snapshot, refresh)
     if not isinstance(table, Negatives):
@@ -64,4 +64,7 @@ def mine_table(mine: Mine, snapshot: Any, refresh: Refresh) -> Negatives:
                 f"mine: its table lacks {len(gone)} queries of the one in use, "
                 f"the first has id {gone[0]}"
             )
+        width, before = table.indices.shape[1], previous.indices.shape[1]
+        if width < before:
+            raise ValueError(f"mine: its table has {width} columns, the one in use has {before}")
     return table

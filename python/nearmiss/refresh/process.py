@@ -62,14 +62,12 @@ class BackgroundMiner:
         self._mine = mine
         self._num_threads = num_threads
         self._niceness = niceness
-        self._refresh: Refresh | None = None
-        self._process: BaseProcess | None = None
-        self._files = _Files(Path())
+        self._current: _Running | None = None
 
     @property
     def running(self) -> bool:
         """Whether a refresh was started whose outcome nobody has asked for."""
-        return self._process is not None
+        return self._current is not None
 
     def start(self, folder: Path, snapshot: Any, refresh: Refresh) -> None:
         """Pickle the snapshot as it is now, and begin to mine.
@@ -77,62 +75,51 @@ class BackgroundMiner:
         Files go to ``folder``; those that a run which was killed left there are removed.
         """
         _Files(folder / _PREFIX).remove()
-        self._files = _Files(folder / f"{_PREFIX}{refresh.generation}-{uuid4().hex[:8]}")
+        files = _Files(folder / f"{_PREFIX}{refresh.generation}-{uuid4().hex[:8]}")
         # Through a file: what is sent by a pipe keeps the sender waiting until the child reads it.
         # By plain pickle: torch's own would share memory that training goes on to change.
-        with open(self._files.job, "wb") as file:
+        with open(files.job, "wb") as file:
             pickle.dump((self._mine, snapshot, refresh), file, pickle.HIGHEST_PROTOCOL)
         process = multiprocessing.get_context("spawn").Process(
             target=_run,
-            args=(self._files, self._num_threads, self._niceness),
+            args=(files, self._num_threads, self._niceness),
             name=f"nearmiss refresh {refresh.generation}",
             daemon=True,  # ends with the training process
         )
         process.start()
-        self._refresh, self._process = refresh, process
+        self._current = _Running(refresh, files, process)
 
     def poll(self) -> Outcome | None:
         """Return how the refresh ended, once; None while it runs or if there is none."""
-        process, refresh = self._process, self._refresh
-        if process is None or refresh is None or process.is_alive():
+        current = self._current
+        if current is None or current.process.is_alive():
             return None
-        error = self._error(process.exitcode)
-        self._process = None
-        process.close()
-        _remove(self._files.job)
+        self._current = None
+        error = _error_of(current)
+        current.process.close()
         if error:
-            self._files.remove()
-            return Outcome(refresh, None, error)
-        return Outcome(refresh, self._files.table, "")
+            current.files.remove()
+            return Outcome(current.refresh, None, error)
+        _remove(current.files.job)
+        return Outcome(current.refresh, current.files.table, "")
 
     def wait(self) -> None:
         """Wait until the refresh that runs has ended, if there is one."""
-        if self._process is not None:
-            self._process.join()
+        if self._current is not None:
+            self._current.process.join()
 
     def stop(self) -> None:
         """End the refresh that runs, if there is one; nothing of it remains."""
-        if self._process is None:
-            return
-        self._process.kill()
-        self._process.join()
-        self._process.close()
-        self._process = None
-        self._files.remove()
-
-    def _error(self, exitcode: int | None) -> str:
-        if self._files.error.exists():
-            return self._files.error.read_text(encoding="utf-8")
-        if exitcode == 0 and self._files.table.exists():
-            return ""
-        if exitcode is not None and exitcode < 0:
-            with suppress(ValueError):
-                return f"the process was ended by {signal.Signals(-exitcode).name}"
-        return f"the process ended with exit code {exitcode} and without a table"
+        current, self._current = self._current, None
+        if current is not None:
+            current.process.kill()
+            current.process.join()
+            current.process.close()
+            current.files.remove()
 
 
 class _Files:
-    """The files of one refresh. A class, as it is passed to the child."""
+    """The files of one refresh, beside each other."""
 
     def __init__(self, stem: Path) -> None:
         self.stem = stem
@@ -145,6 +132,27 @@ class _Files:
         for pattern in (f"{self.stem.name}*", f".{self.stem.name}*"):
             for path in self.stem.parent.glob(pattern):
                 _remove(path)
+
+
+class _Running(NamedTuple):
+    """A refresh that was started."""
+
+    refresh: Refresh
+    files: _Files
+    process: BaseProcess
+
+
+def _error_of(ended: _Running) -> str:
+    """Return why there is no table, empty if there is one."""
+    if ended.files.error.exists():
+        return ended.files.error.read_text(encoding="utf-8")
+    code = ended.process.exitcode
+    if code == 0 and ended.files.table.exists():
+        return ""
+    if code is not None and code < 0:
+        with suppress(ValueError):
+            return f"the process was ended by {signal.Signals(-code).name}"
+    return f"the process ended with exit code {code} and without a table"
 
 
 def _remove(path: Path) -> None:

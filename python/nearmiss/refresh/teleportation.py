@@ -47,7 +47,8 @@ def teleport(
     Returns
     -------
     Negatives
-        Every row once, though the authors' pool holds it as often as it was mined. `sources` tell
+        Every row once, though the authors' pool holds it as often as it was mined, in as many
+        columns as there were if the lists had nothing in common. `sources` tell
         who listed it: ``params["sources"]`` are ``"ann"``, ``"look-ahead"``, ``"momentum-1"`` (one
         table ago), … As scores of different vectors and models do not compare, `scores` are
         ``1 / rank``, by the best rank in any list (see `Candidates.merge`).
@@ -87,10 +88,12 @@ def teleport(
         lists += _momentum(earlier, momentum)
     merged = Candidates.merge(lists)
     positives = ann.positives
+    # As wide as if they shared nothing: tables that follow each other must not become narrower.
+    width = (ann.indices.shape[1] + look_ahead.indices.shape[1]) * (len(lists) - 1)
     pool = mine_candidates(
         merged,
         positives=None if positives is None else (positives.indptr, positives.rows),
-        num_negatives=max(merged.indices.shape[1], 1),
+        num_negatives=max(merged.indices.shape[1], width),
         query_ids=ann.query_ids,
         seed=ann.params["seed"],
         epoch=ann.params["epoch"],
@@ -109,7 +112,7 @@ def _momentum(earlier: Negatives, momentum: int) -> list[Candidates]:
 
 
 def _ages(earlier: Negatives) -> list[np.ndarray[tuple[int, ...], np.dtype[np.bool_]]]:
-    """Tell which entries were mined afresh for this table, for the one before it, …"""
+    """Tell which entries were mined afresh for this table, for the one before it, and so on."""
     if earlier.sources is None:
         return [earlier.indices >= 0]
     bits = {name: 1 << place for place, name in enumerate(earlier.params["sources"])}
