@@ -300,8 +300,9 @@ def test_another_process_mines_what_was_there_when_it_was_started(tmp_path):
         assert refresher.folder.generation == 1
         told = made(refresher.folder)
         assert told.pop("process") != os.getpid()
+        niceness = min(os.getpriority(os.PRIO_PROCESS, 0) + 7, 19)
         assert told == {
-            "generation": 1, "step": 3, "epoch": 0, "threads": "2", "niceness": 7
+            "generation": 1, "step": 3, "epoch": 0, "threads": "2", "niceness": niceness
         }  # fmt: skip
         wanted = miners.plain({"vectors": vectors_after(3)}, nm.refresh.Refresh(1, 3, 0))
         assert np.array_equal(refresher.folder.load().indices, wanted.indices)

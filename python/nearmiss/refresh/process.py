@@ -43,7 +43,8 @@ class BackgroundMiner:
     num_threads : int
         For the core, and for torch if ``mine`` uses it.
     niceness : int
-        How much processor time it cedes to others, 0 to 19; where the system knows that.
+        By how much its priority is lower than that of this process, where the system knows nice
+        values.
 
     Raises
     ------
@@ -181,14 +182,15 @@ def _run(files: _Files, num_threads: int, niceness: int) -> None:
 
 
 def _yield_to_training(niceness: int) -> None:
-    """Lower the priority of this process, threads that libraries started included."""
+    """Lower the priority of this process, threads that imported libraries started included."""
     if not hasattr(os, "setpriority"):
         return
     threads = Path("/proc/self/task")  # on Linux a priority is of one thread
     numbers = [int(path.name) for path in threads.iterdir()] if threads.exists() else [0]
+    lower = min(os.getpriority(os.PRIO_PROCESS, 0) + niceness, 19)
     for number in numbers:
         with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, number, niceness)
+            os.setpriority(os.PRIO_PROCESS, number, lower)
 
 
 def _end_with_parent() -> None:
