@@ -9,12 +9,15 @@ from typing import Literal, TypeAlias
 from data import ElementType, Source
 from limits import LimitsKind
 
-Suite: TypeAlias = Literal["topk", "mine", "sample", "batches", "in-batch", "kmeans", "bank"]
+Suite: TypeAlias = Literal[
+    "topk", "mine", "sample", "batches", "in-batch", "kmeans", "bank", "refresh"
+]
 # search: nearest rows, under limits where the case names some; bands: draws from bands of ranks, k
 # being the last; pairs: negatives of known pairs; memory: how much `mine` needs; weighted,
 # complement: random draws (see draws.py); packing: batches without conflicts (see packing.py);
 # lloyd, seeding: k-means (see clusters.py); bank: the queries replace rows of their own, then
-# nearest other rows are found. The others: miners inside a batch (see in_batch.py).
+# nearest other rows are found; refresh: what re-mining costs a training step (see refreshing.py).
+# The others: miners inside a batch (see in_batch.py).
 Kind: TypeAlias = Literal[
     "search",
     "bands",
@@ -31,6 +34,7 @@ Kind: TypeAlias = Literal[
     "lloyd",
     "seeding",
     "bank",
+    "refresh",
 ]
 
 
@@ -225,6 +229,8 @@ CASES = (
          (_match("update, then mine", "ours:bank",
                  {"torch:bank": 3.0, "torch:bank-known-slots": None}),),
          limits="own-slot"),
+    Case("refresh-step", "refresh", "refresh", "docstrings", Size(20_000, 100_000, 8, 384),
+         Size(600, 1500, 8, 384), ()),
     Case("memory", "mine", "memory", "docstrings", Size(4096, 200_000, 100, 384),
          Size(60, 2500, 100, 384), ()),
 )  # fmt: skip

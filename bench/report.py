@@ -50,6 +50,8 @@ def _smoke_line(case: Record) -> str:
         return f"{case['case']}: WRONG: {case['wrong']}"
     if "memory" in case:
         return f"{case['case']}: {_memory_text(case['memory'])}"
+    if "refresh" in case:
+        return f"{case['case']}: {_refresh_text(case['refresh'])}"
     checked = sorted({name for match in case["matches"] for name in match["runs"]})
     return f"{case['case']}: ok ({', '.join(checked)}; {case['origin']})"
 
@@ -117,6 +119,17 @@ def _mebibytes(value: int | None) -> str:
     return "unknown" if value is None else f"{value / 2**20:.0f} MiB"
 
 
+def _refresh_text(refresh: Record) -> str:
+    verdict = "met" if refresh["met"] else "MISSED"
+    return (
+        f"a step took {refresh['step_s'] * 1e3:.1f} ms, and {refresh['refreshed_step_s'] * 1e3:.1f}"
+        f" ms while a table was mined behind it, {refresh['ratio']:.2f} times as long (wanted: at "
+        f"most {refresh['wanted']}): {verdict}; the slowest {refresh['slowest_step_s'] * 1e3:.0f} "
+        f"ms; a refresh {refresh['refresh_s']:.1f} s; {refresh['steps']} steps, "
+        f"{refresh['tables']} tables, no batch lost or repeated"
+    )
+
+
 def _memory_text(memory: Record) -> str:
     if memory["met"] is None:
         return "peak memory cannot be read on this system"
@@ -135,6 +148,8 @@ def _notes(case: Record) -> list[str]:
     lines = [f"* {case['case']}: {case['origin']}."]
     if "memory" in case:
         return [f"{lines[0]} {_memory_text(case['memory'])}."]
+    if "refresh" in case:
+        return [f"{lines[0]} {_refresh_text(case['refresh'])}."]
     for match in case["matches"]:
         lines += [f"  * {match['match']}: {_disturbances(match)}"]
         for name, version in match["versions"].items():

@@ -31,7 +31,15 @@ from calibrate import Calibrator, build_calibrator, describe_machine, describe_t
 from cases import CASES, Case, Match, Size, Suite, find_cases
 from contestants import Adapter, Answer, Task, Unavailable, load_adapter
 from limits import RANKS_NEEDED, Nearest, make_limits
-from measure import DEFAULT_ROUNDS, Run, Timings, busy_processors, interleave, paired_ratio
+from measure import (
+    DEFAULT_ROUNDS,
+    SLOW_ROUNDS,
+    Run,
+    Timings,
+    busy_processors,
+    interleave,
+    paired_ratio,
+)
 from numpy._core._multiarray_umath import __cpu_features__
 from threadpoolctl import threadpool_limits
 
@@ -429,6 +437,15 @@ def run_case(case: Case, settings: Settings, machine: Machine) -> dict[str, Any]
         base_rows = _SMOKE_BASE_ROWS if settings.smoke else None
         record["memory"] = probe_in_fresh_process(size, settings.threads, base_rows)
         record["origin"] = record["memory"].pop("origin")
+        return record
+    if case.kind == "refresh":
+        import refreshing
+
+        base_rows = _SMOKE_BASE_ROWS if settings.smoke else None
+        rounds = 1 if settings.smoke else settings.rounds or SLOW_ROUNDS
+        found = refreshing.probe_in_fresh_process(size, settings.threads, rounds, base_rows)
+        record["refresh"] = found
+        record["origin"] = found.pop("origin")
         return record
     if case.kind == "weighted" or case.kind == "complement":
         drawing = draws.make_task(case.kind, size.n, size.m, size.k, size.d, settings.threads)

@@ -7,7 +7,7 @@ A *hard negative* is a near miss: an item close to a query that is not one of it
 from importlib import import_module
 from types import ModuleType
 
-from nearmiss import batches, formats, mixing, relations, sampling, strategies, weights
+from nearmiss import batches, formats, mixing, refresh, relations, sampling, strategies, weights
 from nearmiss.candidates import Candidates
 from nearmiss.clustering import KMeans
 from nearmiss.corpus import Corpus
@@ -31,6 +31,7 @@ __all__ = [
     "mine",
     "mine_candidates",
     "mixing",
+    "refresh",
     "relations",
     "sampling",
     "simd_targets",

@@ -162,18 +162,7 @@ class Negatives:
         columns = _core.sample_columns(
             table.counts, table.indices.shape[1], table.query_ids, n, seed, epoch
         )
-        optional: dict[str, Any] = {
-            name: _pick(array, columns, OPTIONAL_COLUMNS[name])
-            for name, array in table._optional_columns().items()
-        }
-        return replace(
-            table,
-            indices=_pick(table.indices, columns, -1),
-            scores=_pick(table.scores, columns, np.nan),
-            counts=(columns >= 0).sum(axis=1, dtype=np.int64),
-            params={**self.params, "sampled": {"n": n, "epoch": epoch, "seed": seed}},
-            **optional,
-        )
+        return table._of_columns(columns, {"n": n, "epoch": epoch, "seed": seed})
 
     def renew(self, current_scores: npt.ArrayLike, *, rows: npt.ArrayLike | None = None) -> Renewal:
         """Replace the negatives that stopped being hard by the next of the reserve.
@@ -212,6 +201,21 @@ class Negatives:
         replaced = (places >= 0).sum(axis=1, dtype=np.int64)
         exhausted = due.sum(axis=1, dtype=np.int64) - replaced
         return Renewal(self._put(which, _with_replacements(part, places)), replaced, exhausted)
+
+    def _of_columns(self, columns: Int64, sampled: dict[str, Any]) -> Negatives:
+        """Return the table of these columns of each row, ascending and padded with -1."""
+        optional: dict[str, Any] = {
+            name: _pick(array, columns, OPTIONAL_COLUMNS[name])
+            for name, array in self._optional_columns().items()
+        }
+        return replace(
+            self,
+            indices=_pick(self.indices, columns, -1),
+            scores=_pick(self.scores, columns, np.nan),
+            counts=(columns >= 0).sum(axis=1, dtype=np.int64),
+            params={**self.params, "sampled": sampled},
+            **optional,
+        )
 
     def _optional_columns(self) -> dict[str, Any]:
         """Return the optional arrays per negative that this table has."""

@@ -191,3 +191,49 @@ def test_arguments_are_checked_at_once(path, tmp_path):
 def test_the_package_alone_does_not_import_torch():
     code = "import sys, nearmiss; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# --- a folder of tables ---------------------------------------------------------------------------
+
+
+def test_a_folder_is_followed(tmp_path):
+    """Its newest table and its epoch count in the very next batch, also for who only reads."""
+    folder = nm.loaders.TableFolder(tmp_path)
+    collate = nm.loaders.HardNegativeCollator(tmp_path, num_negatives=3, seed=3)
+    with pytest.raises(FileNotFoundError, match="no table has been published yet"):
+        collate(SAMPLES)
+    for epoch, width in enumerate((10, 5, 3)):
+        table = mined(width)
+        folder.publish(table)
+        folder.set_epoch(epoch)
+        expected = table.sample(3, epoch=epoch, seed=3).indices
+        assert np.array_equal(collate(SAMPLES)["negative_indices"].numpy(), expected)
+        assert collate.epoch == epoch
+    collate.set_epoch(8)
+    assert folder.epoch == 8
+    folder.publish(mined(2))
+    for _ in range(2):  # it does not go on with the table before
+        with pytest.raises(ValueError, match="num_negatives: must be at most 2, got 3"):
+            collate(SAMPLES)
+
+
+@pytest.mark.parametrize("context", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
+def test_running_workers_follow_a_folder(tmp_path, context):
+    folder = nm.loaders.TableFolder(tmp_path)
+    folder.publish(mined(10))
+    collate = nm.loaders.HardNegativeCollator(folder, num_negatives=3, seed=3)
+    loader = DataLoader(
+        SAMPLES,
+        batch_size=7,
+        collate_fn=collate,
+        num_workers=2,
+        multiprocessing_context=context,
+        persistent_workers=True,
+    )
+    alone = DataLoader(SAMPLES, batch_size=20, collate_fn=collate)
+    assert draws(loader) == draws(alone)
+    for epoch, width in ((1, 5), (2, 3), (3, 8)):
+        folder.publish(mined(width))  # by now the files of the tables before are gone
+        folder.set_epoch(epoch)
+        expected = mined(width).sample(3, epoch=epoch, seed=3).indices
+        assert draws(loader) == draws(alone) == dict(enumerate(expected.tolist()))

@@ -399,6 +399,6 @@ def test_the_adapter_does_not_import_the_library():
         "sys.exit(not {'sentence_transformers', 'transformers'}.isdisjoint(sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-    assert dir(nm.adapters) == ["sentence_transformers"]
+    assert dir(nm.adapters) == ["lightning", "sentence_transformers", "transformers"]
     with pytest.raises(AttributeError, match="no attribute 'torchlight'"):
         _ = nm.adapters.torchlight

@@ -4,7 +4,7 @@
 from importlib import import_module
 from types import ModuleType
 
-__all__ = ["sentence_transformers"]
+__all__ = ["lightning", "sentence_transformers", "transformers"]
 
 
 def __getattr__(name: str) -> ModuleType:

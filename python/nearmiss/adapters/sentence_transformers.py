@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sized
+import os
+from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from nearmiss.arrays import check_choice
 from nearmiss.batches import BatchPlan
+from nearmiss.loaders.collate import HardNegativeCollator
 from nearmiss.loaders.samplers import PlanBatchSampler
+from nearmiss.loaders.table_folder import TableFolder
+from nearmiss.negatives import Negatives
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,3 +96,79 @@ class TrainerBatchSampler:
                 f"plan: has batches of {plan.batch_size} rows, the Trainer of {batch_size}"
             )
         return PlanBatchSampler(plan, rank="all", uneven=self.uneven)
+
+
+class NegativeColumns:
+    """Adds the texts of mined negatives to a data set, for ``Dataset.set_transform``.
+
+    The Trainer then finds columns ``negative_1``, …, ``negative_n`` behind the others, which any
+    loss for triplets or for n-tuples takes. Draws are those of `HardNegativeCollator`: by (seed,
+    epoch, query id), from the newest table of a folder.
+
+    Parameters
+    ----------
+    negatives_or_path : Negatives, TableFolder or path
+    corpus : sequence of str
+        The texts of corpus rows.
+    num_negatives : int
+        A query that has fewer, but some, gets its own again.
+    seed : int, default 0
+    id_column : str, default "idx"
+        The column of query ids; the Trainer does not see it.
+
+    Raises
+    ------
+    KeyError
+        When called, for a query id that is not in the table, or a row without negatives.
+
+    Notes
+    -----
+    With a `TableFolder` the epoch is the folder's, which `RefreshCallback` sets.
+
+    Examples
+    --------
+    >>> import nearmiss as nm
+    >>> corpus = ["a cat", "a dog", "a cow"]
+    >>> table = nm.mine_candidates([[0.9, 0.8]], [[2, 1]], num_negatives=2)
+    >>> columns = nm.adapters.sentence_transformers.NegativeColumns(table, corpus, 2)
+    >>> columns({"anchor": ["the cat"], "idx": [0]})
+    {'anchor': ['the cat'], 'negative_1': ['a cow'], 'negative_2': ['a dog']}
+    """
+
+    def __init__(
+        self,
+        negatives_or_path: Negatives | TableFolder | str | os.PathLike[str],
+        corpus: Sequence[str],
+        num_negatives: int,
+        *,
+        seed: int = 0,
+        id_column: str = "idx",
+    ) -> None:
+        self.corpus = corpus
+        self.id_column = id_column
+        self.collate = HardNegativeCollator(
+            negatives_or_path,
+            num_negatives=num_negatives,
+            seed=seed,
+            id_key=id_column,
+            base_collate=list,
+        )
+
+    def __call__(self, columns: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+        """Return the columns of some rows without the ids and with their negatives."""
+        if self.id_column not in columns:
+            raise KeyError(f"id_column: the data set has no column {self.id_column!r}")
+        ids = columns[self.id_column]
+        _, drawn = self.collate([{self.id_column: id_} for id_ in ids])
+        negatives = [
+            self._texts(row[row >= 0].tolist(), id_) for row, id_ in zip(drawn, ids, strict=True)
+        ]
+        kept = {name: values for name, values in columns.items() if name != self.id_column}
+        for place in range(self.collate.num_negatives):
+            kept[f"negative_{place + 1}"] = [texts[place] for texts in negatives]
+        return kept
+
+    def _texts(self, rows: list[int], query_id: int) -> list[str]:
+        if not rows:
+            raise KeyError(f"query id {query_id} has no negatives in the table")
+        return [self.corpus[rows[i % len(rows)]] for i in range(self.collate.num_negatives)]

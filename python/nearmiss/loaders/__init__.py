@@ -4,6 +4,7 @@
 from nearmiss.loaders import miners
 from nearmiss.loaders.bank import MemoryBank
 from nearmiss.loaders.collate import HardNegativeCollator
+from nearmiss.loaders.refresh import Refresher, Replay
 from nearmiss.loaders.samplers import (
     ClusterBatchSampler,
     GroupBatchSampler,
@@ -11,6 +12,7 @@ from nearmiss.loaders.samplers import (
     NoConflictBatchSampler,
     PlanBatchSampler,
 )
+from nearmiss.loaders.table_folder import TableFolder
 
 __all__ = [
     "ClusterBatchSampler",
@@ -20,5 +22,8 @@ __all__ = [
     "NeighborBatchSampler",
     "NoConflictBatchSampler",
     "PlanBatchSampler",
+    "Refresher",
+    "Replay",
+    "TableFolder",
     "miners",
 ]

@@ -13,6 +13,8 @@ from torch.utils.data import default_collate
 
 from nearmiss import _core
 from nearmiss.arrays import Int64, check_integer, check_seed
+from nearmiss.loaders.epoch import SharedEpoch
+from nearmiss.loaders.table_folder import TableFolder
 from nearmiss.negatives import Negatives
 
 _LARGEST_ID = 2**63 - 1
@@ -27,10 +29,12 @@ class HardNegativeCollator:
 
     Parameters
     ----------
-    negatives_or_path : Negatives or path
+    negatives_or_path : Negatives, path or TableFolder
         The table, or the file `Negatives.save` wrote. Give a path when the DataLoader has
         workers, so that all share one copy in memory: forked workers inherit the mapping, and
-        spawned ones get the path and map the file on their first batch.
+        spawned ones get the path and map the file on their first batch. Of a `TableFolder` (or the
+        path of one) the newest table is taken: every batch looks whether there is a newer one,
+        also in workers that are running.
     dataset : sequence, optional
         Where negatives are looked up by corpus row. If given, the batch also holds the items
         ``dataset[row]`` of all its negatives (without the padding), row by row and collated with
@@ -61,6 +65,7 @@ class HardNegativeCollator:
     (batch, negative_indices, negatives).
 
     The epoch lives in shared memory: `set_epoch` between two epochs reaches persistent workers.
+    That of a `TableFolder` is the folder's, and so reaches other processes too.
 
     Examples
     --------
@@ -77,7 +82,7 @@ class HardNegativeCollator:
 
     def __init__(
         self,
-        negatives_or_path: Negatives | str | os.PathLike[str],
+        negatives_or_path: Negatives | TableFolder | str | os.PathLike[str],
         dataset: Any = None,
         *,
         num_negatives: int,
@@ -85,30 +90,26 @@ class HardNegativeCollator:
         id_key: str | int = "idx",
         base_collate: Callable[[list[Any]], Any] | None = None,
     ) -> None:
-        self._source: Negatives | str
-        if isinstance(negatives_or_path, Negatives):
-            self._source = negatives_or_path
-        else:
-            self._source = os.path.abspath(negatives_or_path)
+        self._source = _source(negatives_or_path)
         self._table: _Table | None = None
+        self._generation = 0  # of the open table, if it is from a folder
         self.dataset = dataset
-        self.num_negatives = check_integer(
-            num_negatives, "num_negatives", 1, self._open().num_columns
-        )
+        self.num_negatives = check_integer(num_negatives, "num_negatives", 1)
+        if not isinstance(self._source, TableFolder) or self._source.generation:
+            self._open()
         self.seed = check_seed(seed, "seed")
         self.id_key = id_key
         self.base_collate = default_collate if base_collate is None else base_collate
-        self._epoch = torch.zeros((), dtype=torch.int64)
-        self._epoch.share_memory_()  # type: ignore[no-untyped-call]
+        self._clock = self._source if isinstance(self._source, TableFolder) else SharedEpoch()
 
     @property
     def epoch(self) -> int:
         """The epoch the draws are made for."""
-        return int(self._epoch)
+        return self._clock.epoch
 
     def set_epoch(self, epoch: int) -> None:
         """Draw for this epoch from now on. Call it between epochs, also with workers running."""
-        self._epoch.fill_(check_integer(epoch, "epoch", 0, _LARGEST_ID))
+        self._clock.set_epoch(epoch)
 
     def __call__(self, samples: Sequence[Any]) -> Any:
         """Collate a list of samples and add their negatives (see the class)."""
@@ -125,12 +126,21 @@ class HardNegativeCollator:
         return {**self.__dict__, "_table": None}
 
     def _open(self) -> _Table:
-        if self._table is None:
-            source = self._source
-            self._table = _Table(
-                source if isinstance(source, Negatives) else Negatives.load(source)
-            )
+        """Return the table, mapped anew if there is a newer one."""
+        source = self._source
+        if isinstance(source, TableFolder):
+            if self._table is None or self._generation != source.generation:
+                generation, negatives = source.latest()
+                self._table = self._checked(negatives)
+                self._generation = generation
+        elif self._table is None:
+            loaded = source if isinstance(source, Negatives) else Negatives.load(source)
+            self._table = self._checked(loaded)
         return self._table
+
+    def _checked(self, negatives: Negatives) -> _Table:
+        check_integer(self.num_negatives, "num_negatives", 1, negatives.indices.shape[1])
+        return _Table(negatives)
 
     def _draw(self, query_ids: Int64) -> Int64:
         table = self._open()
@@ -162,6 +172,15 @@ class HardNegativeCollator:
                 value, f"{self.id_key!r} of sample {position}", 0, _LARGEST_ID
             )
         return ids
+
+
+def _source(
+    given: Negatives | TableFolder | str | os.PathLike[str],
+) -> Negatives | TableFolder | str:
+    if isinstance(given, (Negatives, TableFolder)):
+        return given
+    path = os.path.abspath(given)
+    return TableFolder(path) if os.path.isdir(path) else path
 
 
 class _Table:
