@@ -132,7 +132,7 @@ class Refresher(TableSwitch):
         ranks that is a broadcast.
     num_threads : int, default 1
         Threads of the background process, for this package and for torch.
-    niceness : int, default 5
+    niceness : int, default 8
         By how much the nice value of the background process is above that of training, 0 to 19.
     group : ProcessGroup, optional
         Of `torch.distributed`. Default: all ranks.
@@ -195,7 +195,7 @@ class Refresher(TableSwitch):
         mode: Mode = "sync",
         poll_every: int = 10,
         num_threads: int = 1,
-        niceness: int = 5,
+        niceness: int = 8,
         group: Any = None,
     ) -> None:
         if not callable(mine):
