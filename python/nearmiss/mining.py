@@ -7,7 +7,6 @@ what it returns. Nothing is searched before everything has been checked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Literal, TypeAlias
 
@@ -27,7 +26,7 @@ from nearmiss.corpus import Corpus, Metric
 from nearmiss.groups import CorpusGroups
 from nearmiss.limits import Limits, MarginReference, PerQuery, RangeMode
 from nearmiss.negatives import Negatives
-from nearmiss.pools import PoolTable
+from nearmiss.pools import choose
 from nearmiss.progress import Progress, reporting
 from nearmiss.request import (
     Groups,
@@ -45,7 +44,7 @@ from nearmiss.request import (
 from nearmiss.result import wrap
 from nearmiss.runtime import resolve_num_threads
 from nearmiss.strategies.base import Strategy
-from nearmiss.strategies.pool import PoolStrategy, Setting
+from nearmiss.strategies.pool import Setting
 
 OnShortage: TypeAlias = Literal["pad", "drop", "error"]
 Precision: TypeAlias = Literal["auto", "float32", "int8"]
@@ -276,7 +275,7 @@ def mine(
             "num_threads": threads,
             "progress": report,
         }
-        result = _choose(
+        result = choose(
             request,
             queries_given.ids,
             Setting(
@@ -430,7 +429,7 @@ epoch, num_threads, progress
             "num_threads": threads,
             "progress": report,
         }
-        result = _choose(
+        result = choose(
             request,
             queries_given.ids,
             Setting(
@@ -469,17 +468,3 @@ def _candidate_lists(scores: Any, indices: Any, higher_is_closer: bool) -> Candi
     if not higher_is_closer:
         raise ValueError("higher_is_closer: scores of nearmiss.Candidates are never distances")
     return scores
-
-
-def _choose(
-    request: Request,
-    query_ids: Int64,
-    setting: Setting,
-    mine_in_core: Callable[..., Mapping[str, Any]],
-    pass_pools: Callable[..., Mapping[str, Any]],
-) -> Mapping[str, Any]:
-    """Have the core pick, or the strategy from the pools that the core passes on."""
-    if not isinstance(request.strategy, PoolStrategy):
-        return mine_in_core(**request.choice_arguments(query_ids))
-    table = PoolTable(request.strategy, request, query_ids, setting)
-    return table.complete(pass_pools(table.add))

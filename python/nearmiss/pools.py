@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table that fills block by block as the core passes on pools and a strategy picks."""
+"""How a strategy's picks are made: by the core, or from the pools it passes on block by block."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,20 @@ from nearmiss.arrays import Float32, Int64
 from nearmiss.negatives import OPTIONAL_COLUMNS
 from nearmiss.request import Request
 from nearmiss.strategies.pool import Bool, Picks, Pool, PoolStrategy, Setting
+
+
+def choose(
+    request: Request,
+    query_ids: Int64,
+    setting: Setting,
+    mine_in_core: Callable[..., Mapping[str, Any]],
+    pass_pools: Callable[..., Mapping[str, Any]],
+) -> Mapping[str, Any]:
+    """Have the core pick, or the strategy from the pools that the core passes on."""
+    if not isinstance(request.strategy, PoolStrategy):
+        return mine_in_core(**request.choice_arguments(query_ids))
+    table = PoolTable(request.strategy, request, query_ids, setting)
+    return table.complete(pass_pools(table.add))
 
 
 class PoolTable:
