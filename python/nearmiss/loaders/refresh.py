@@ -158,8 +158,8 @@ class Refresher(TableSwitch):
 
     **The background process** is started by "spawn": it imports the main module, so a script needs
     ``if __name__ == "__main__":``. The snapshot is pickled at once, so it may refer to weights that
-    training goes on to change. The process ends with the one that trains. It is not for CUDA
-    devices that the training fills.
+    training goes on to change. The process ends with the one that trains. It has no share in the
+    memory of a GPU that training fills.
 
     **Log.** ``refresh.jsonl`` in the folder, see `nearmiss.refresh.RefreshLog`.
 
