@@ -4,6 +4,7 @@
 from nearmiss.loaders import miners
 from nearmiss.loaders.bank import MemoryBank
 from nearmiss.loaders.collate import HardNegativeCollator
+from nearmiss.loaders.in_batch import InBatchNegativeCollator
 from nearmiss.loaders.samplers import (
     ClusterBatchSampler,
     GroupBatchSampler,
@@ -17,6 +18,7 @@ __all__ = [
     "ClusterBatchSampler",
     "GroupBatchSampler",
     "HardNegativeCollator",
+    "InBatchNegativeCollator",
     "MemoryBank",
     "NeighborBatchSampler",
     "NoConflictBatchSampler",
