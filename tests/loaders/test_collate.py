@@ -8,6 +8,7 @@ import subprocess
 import sys
 import types
 import warnings
+from typing import NamedTuple
 
 import nearmiss as nm
 import numpy as np
@@ -415,7 +416,10 @@ class Batch:
     negative_mask: torch.Tensor | None = None
 
 
-Row = collections.namedtuple("Row", "idx x negative_indices")
+class Row(NamedTuple):
+    idx: int
+    x: float
+    negative_indices: int
 
 
 @dataclasses.dataclass
@@ -443,7 +447,12 @@ def test_dataclasses_get_their_fields_set(path):
     assert batch.ids == [0, 1, 2]
     assert batch.negative_indices.shape == (3, 2)
     assert batch.negative_mask.all()
-    collate.add = ("indices", "positive_scores")
+    collate = nm.loaders.HardNegativeCollator(
+        path,
+        num_negatives=2,
+        add=("indices", "positive_scores"),
+        base_collate=lambda samples: Batch(ids_of(samples)),
+    )
     with pytest.raises(TypeError, match="made a Batch, .* but none named 'positive_scores'"):
         collate(SAMPLES[:3])
 
@@ -524,16 +533,16 @@ def test_a_base_that_reorders_does_not_mislead(path):
 
 
 def test_items_are_fetched_at_once_where_that_is_offered(path):
-    class Texts:
-        asked = []
+    asked = []
 
+    class Texts:
         def __getitems__(self, rows):
-            self.asked.append(len(rows))
+            asked.append(len(rows))
             return [f"text {row}" for row in rows]
 
     collate = nm.loaders.HardNegativeCollator(path, Texts(), num_negatives=2, base_collate=list)
     _, rows, items = collate(SAMPLES[:3])
-    assert Texts.asked == [6]
+    assert asked == [6]
     assert items == [f"text {row}" for row in rows.flatten().tolist()]
 
 
