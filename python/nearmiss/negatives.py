@@ -429,12 +429,15 @@ def pick(
 
     ``rows`` are those that the lines of ``columns`` belong to, by default all in their order.
     """
-    if array.shape[1] == 0:
+    if array.size == 0:
         return np.full(columns.shape, missing, dtype=array.dtype)
     lines = np.arange(len(columns)) if rows is None else rows
-    picked: npt.NDArray[Any] = array[lines[:, np.newaxis], np.maximum(columns, 0)]
-    absent = columns < 0
-    if absent.any():
+    places = lines[:, np.newaxis] * array.shape[1] + columns
+    absent = columns < 0 if columns.size and columns.min() < 0 else None
+    if absent is not None:
+        places[absent] = 0
+    picked: npt.NDArray[Any] = np.take(array, places)  # of a flat array: quicker than pairs
+    if absent is not None:
         picked[absent] = missing
     return picked
 
