@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from collating import CollateTask
 from torch.utils.data import default_collate
 
-from collating import CollateTask
 from contestants import Answer, Task
 
 _BLOCK_SCORES = 1 << 26  # 256 MiB of float32 scores
