@@ -338,6 +338,17 @@ def test_draws_by_the_law_of_a_strategy(law):
             assert_same_bits(batch[f"negative_{name}"].numpy(), wanted, name)
 
 
+@pytest.mark.parametrize("queries", [[0], [0, 7, 14], [0, 5]])
+def test_a_law_where_rows_are_empty(queries):
+    """Nobody draws, so nobody tells a probability: padding, not an error."""
+    collate = nm.loaders.HardNegativeCollator(
+        full_table(), num_negatives=2, strategy="softmax:pool=6", add=["log_probs", "mask"]
+    )
+    batch = collate([SAMPLES[query] for query in queries])
+    assert torch.equal(batch["negative_log_probs"].isnan(), ~batch["negative_mask"])
+    assert batch["negative_mask"].sum(dim=1).tolist() == [min(2, query % 7) for query in queries]
+
+
 def test_a_law_in_workers(path):
     collate = nm.loaders.HardNegativeCollator(path, num_negatives=3, strategy="softmax:pool=10")
     several = DataLoader(

@@ -105,6 +105,12 @@ def test_a_batch_of_one_has_no_negatives(samples):
     assert not embeddings.any()
 
 
+@pytest.mark.parametrize("name", ["weights", "log_probs"])
+def test_what_the_strategy_does_not_give(samples, name):
+    with pytest.raises(ValueError, match=f"add: strategy 'top' gives no '{name}'"):
+        Collator("q", "d", num_negatives=2, add=[name])(samples)
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_in_a_loader(samples, workers):
     """The same batches give the same, in any process; the epoch reaches workers that live on."""

@@ -74,7 +74,7 @@ class InBatchNegativeCollator:
     ------
     ValueError, TypeError
         For arguments that cannot be used, at once; when called, for embeddings that cannot be
-        searched, and as `mine`.
+        searched, for weights or log-probabilities that the strategy does not give, and as `mine`.
     RuntimeError
         When called with a bank in a worker, which has a copy that nobody fills.
 
@@ -152,7 +152,9 @@ class InBatchNegativeCollator:
         found = _nothing(len(ids), self.num_negatives)
         if self.bank is None or len(self.bank):
             for rows in _without_repeats(ids):
-                _put(found, rows, self._mine(rows, ids, queries, targets, groups))
+                table = self._mine(rows, ids, queries, targets, groups)
+                self._require_columns(table)
+                _put(found, rows, table)
         added = {KEYS[name]: self._tensor(name, found, targets) for name in self.add}
         return with_added(batch, added)
 
@@ -190,6 +192,11 @@ class InBatchNegativeCollator:
             corpus_groups=groups,
             **keywords,
         )
+
+    def _require_columns(self, table: Negatives) -> None:
+        for name in self.add:
+            if getattr(table, name, table.indices) is None and table.counts.any():
+                raise ValueError(f"add: strategy {self.strategy.name!r} gives no {name!r}")
 
     def _tensor(
         self, name: str, found: dict[str, torch.Tensor], targets: torch.Tensor
