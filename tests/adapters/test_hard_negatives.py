@@ -119,6 +119,12 @@ def test_old_names(dataset, model):
         same(found, theirs(dataset, model, **keywords))
 
 
+class Unwilling:
+    """A model that must not be used."""
+
+    similarity_fn_name = "cosine"
+
+
 class Judge:
     """Scores pairs as a cross-encoder would: by the words in common; no two alike."""
 
@@ -182,6 +188,8 @@ def test_embeddings_are_kept_for_these_weights_and_texts(dataset, model, texts, 
     assert len(list((tmp_path / "kept").iterdir())) == 4
     ours(dataset, model, cache_folder=tmp_path / "kept", query_prompt="w9 ", verbose=False)
     assert len(list((tmp_path / "kept").iterdir())) == 5
+    ours(dataset, model_of(0).bfloat16(), cache_folder=tmp_path / "kept", verbose=False)
+    assert len(list((tmp_path / "kept").iterdir())) == 7
 
 
 def test_says_what_it_found(dataset, model, capsys):
@@ -202,8 +210,9 @@ def test_what_cannot_be_used_is_refused(dataset, model):
         ours(dataset, model, num_negatives=0)
     with pytest.raises(ValueError, match="output_format: expected one of"):
         ours(dataset, model, output_format="pairs")
-    with pytest.raises(ValueError, match="range_m"):
-        ours(dataset, model, range_min=5, range_max=5, verbose=False)
+    for window in ({"range_min": 5, "range_max": 5}, {"range_min": 5, "range_max": 7}):
+        with pytest.raises(ValueError, match="range_m|rank window"):  # before anything is encoded
+            ours(dataset, Unwilling(), **window)
     distant = model_of(0)
     distant.similarity_fn_name = "euclidean"
     with pytest.raises(ValueError, match="expected a similarity of cosine or dot, got 'euclidean'"):

@@ -13,14 +13,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
+import torch
 
 from nearmiss import _core
 from nearmiss.arrays import Float32, Int64, check_choice, check_integer
 from nearmiss.corpus import Corpus
 from nearmiss.formats.base import replacing
+from nearmiss.limits import Limits
 from nearmiss.mining import mine, mine_candidates, topk
 from nearmiss.negatives import Negatives
 from nearmiss.positives import Positives
+from nearmiss.request import Request
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -143,45 +146,44 @@ use_multi_process
             f"got {model.similarity_fn_name!r}"
         )
     pairs = _Pairs.of(dataset, anchor_column_name, positive_column_name, corpus)
-    limits = {
-        "max_score": max_score,
-        "min_score": min_score,
-        "absolute_margin": absolute_margin,
-        "relative_margin": relative_margin,
-    }
     if range_max is None and (sampling_strategy == "random" or cross_encoder is not None):
-        limited = any(value is not None for value in limits.values())
-        wanted = 10 * num_negatives if limited else num_negatives
+        given = (max_score, min_score, absolute_margin, relative_margin)
+        wanted = num_negatives if all(limit is None for limit in given) else 10 * num_negatives
         range_max = range_min + wanted + pairs.most_positives
+    limits = Limits(
+        range_min=range_min,
+        range_max=range_max,
+        max_score=max_score,
+        min_score=min_score,
+        absolute_margin=absolute_margin,
+        relative_margin=relative_margin,
+    )
+    # Refuses what the search would, before anything is encoded.
+    Request.of(num_negatives, sampling_strategy, limits, seed, 0, "pad")
     with _encoding(model, use_multi_process) as pool:
-        shared = {"batch_size": batch_size, "pool": pool}
-        texts = _Encoder(model, cache_folder, shared)
-        queries = texts.encode("query", pairs.queries, query_prompt_name, query_prompt)
-        documents = texts.encode("document", pairs.corpus, corpus_prompt_name, corpus_prompt)
+        encoder = _Encoder(model, cache_folder, {"batch_size": batch_size, "pool": pool})
+        queries = encoder.encode("query", pairs.queries, query_prompt_name, query_prompt)
+        documents = encoder.encode("document", pairs.corpus, corpus_prompt_name, corpus_prompt)
+    search: dict[str, Any] = {
+        "positives": None if include_positives else pairs.positives,
+        "num_negatives": num_negatives,
+        "strategy": sampling_strategy,
+        "limits": limits,
+        "seed": seed,
+        "num_threads": num_threads,
+    }
     packed = Corpus(documents, metric="cosine")
     if cross_encoder is None:
-        found, scores = None, _pair_scores(queries, packed, pairs)
+        scores = _core.pair_scores(queries, "float32", packed._core, pairs.of_query, pairs.row)
+        negatives = mine(queries, packed, positive_scores=pairs.least(scores), **search)
     else:
         depth = min((range_max or 0) + pairs.most_positives, len(packed))
         found = topk(queries, packed, depth, num_threads=num_threads)[1]
         with _encoding(cross_encoder, use_multi_process) as pool:
-            shared = {"batch_size": batch_size, "pool": pool}
-            rescored, scores = _rescore(cross_encoder, pairs, found, shared)
-    keywords: dict[str, Any] = {
-        **limits,
-        "positives": None if include_positives else pairs.positives,
-        "positive_scores": pairs.least(scores),
-        "num_negatives": num_negatives,
-        "strategy": sampling_strategy,
-        "range_min": range_min,
-        "range_max": range_max,
-        "seed": seed,
-        "num_threads": num_threads,
-    }
-    if found is None:
-        negatives = mine(queries, packed, **keywords)
-    else:
-        negatives = mine_candidates(rescored, found, **keywords)
+            keywords = {"batch_size": batch_size, "pool": pool}
+            rescored, scores = _rescore(cross_encoder, pairs, found, keywords)
+        least = pairs.least(scores)
+        negatives = mine_candidates(rescored, found, positive_scores=least, **search)
     if verbose:
         print(negatives.stats)
     return Dataset.from_dict(_columns(pairs, negatives, scores, output_format, output_scores))
@@ -255,13 +257,8 @@ class _Pairs:
         return least
 
 
-def _pair_scores(queries: Float32, packed: Corpus, pairs: _Pairs) -> Float32:
-    """Return the cosine of each pair, as the search computes it."""
-    return _core.pair_scores(queries, "float32", packed._core, pairs.of_query, pairs.row)
-
-
 def _rescore(
-    cross_encoder: Any, pairs: _Pairs, found: Int64, shared: dict[str, Any]
+    cross_encoder: Any, pairs: _Pairs, found: Int64, keywords: dict[str, Any]
 ) -> tuple[Float32, Float32]:
     """Return the cross-encoder's scores of the candidates, and those of the pairs."""
     texts = [
@@ -273,7 +270,7 @@ def _rescore(
         (pairs.queries[query], pairs.corpus[row])
         for query, row in zip(pairs.of_query, pairs.row, strict=True)
     ]
-    scores = np.asarray(cross_encoder.predict(texts, **shared), dtype=np.float32)
+    scores = np.asarray(cross_encoder.predict(texts, **keywords), dtype=np.float32)
     return scores[: found.size].reshape(found.shape), scores[found.size :]
 
 
@@ -333,9 +330,9 @@ class _Encoder:
         """Return a digest of the model's weights and settings, and of what it is to encode."""
         digest = hashlib.sha256(repr((str(self._model), self._model.prompts, what)).encode())
         for name, weights in self._model.state_dict().items():
-            array = weights.detach().cpu().contiguous()
-            digest.update(repr((name, array.dtype, tuple(array.shape))).encode())
-            digest.update(array.view(-1).numpy().tobytes())
+            digest.update(repr((name, weights.dtype, tuple(weights.shape))).encode())
+            flat = weights.detach().cpu().contiguous().view(-1)
+            digest.update(flat.view(torch.uint8).numpy().data)  # bfloat16 too
         return digest.hexdigest()
 
 
