@@ -10,14 +10,15 @@ from data import ElementType, Source
 from limits import LimitsKind
 
 Suite: TypeAlias = Literal[
-    "topk", "mine", "sample", "batches", "in-batch", "kmeans", "bank", "refresh"
+    "topk", "mine", "sample", "batches", "in-batch", "kmeans", "bank", "collate", "refresh"
 ]
 # search: nearest rows, under limits where the case names some; bands: draws from bands of ranks, k
 # being the last; pairs: negatives of known pairs; memory: how much `mine` needs; weighted,
 # complement: random draws (see draws.py); packing: batches without conflicts (see packing.py);
 # lloyd, seeding: k-means (see clusters.py); bank: the queries replace rows of their own, then
-# nearest other rows are found; refresh: what re-mining costs a training step (see refreshing.py).
-# The others: miners inside a batch (see in_batch.py).
+# nearest other rows are found; collate-*: batches of a loader (see collating.py); refresh: what
+# re-mining costs a training step (see refreshing.py). The others: miners inside a batch (see
+# in_batch.py).
 Kind: TypeAlias = Literal[
     "search",
     "bands",
@@ -34,6 +35,9 @@ Kind: TypeAlias = Literal[
     "lloyd",
     "seeding",
     "bank",
+    "collate-rows",
+    "collate-draws",
+    "collate-embeddings",
     "refresh",
 ]
 
@@ -44,7 +48,7 @@ class Size:
 
     Of draws: m columns or items, k draws, d excluded items per query. Of packing: n pairs, k rows
     in a batch. Of miners: n rows compared with each other, k of each class. Of clusterings: n rows,
-    m clusters, k iterations.
+    m clusters, k iterations. Of collating: batches of n, a table of m rows, k negatives.
     """
 
     n: int
@@ -224,6 +228,13 @@ CASES = (
          (_match("the D2 law", "ours:rejection",
                  {"sklearn:plus-plus": 5.0, "sklearn:greedy-plus-plus": None,
                   "ours:plus-plus": None}),)),
+    Case("collate-1m", "collate", "collate-rows", "made-up", Size(1024, 1_000_000, 8, 384),
+         Size(16, 200, 8, 24), (_match("loader", "ours:loader", {"torch:loader": 0.95}),)),
+    Case("collate-1m-of-32", "collate", "collate-draws", "made-up", Size(1024, 1_000_000, 8, 384),
+         Size(16, 200, 8, 24), (_match("loader", "ours:loader", {"torch:loader": 0.95}),)),
+    Case("collate-embeddings", "collate", "collate-embeddings", "made-up",
+         Size(1024, 1_000_000, 8, 384), Size(16, 200, 8, 24),
+         (_match("collate", "ours:collate", {"torch:gather": 1 / 1.2}),)),
     Case("bank-100k", "bank", "bank", "docstrings", Size(1024, 100_000, 16, 384),
          Size(64, 2500, 16, 384),
          (_match("update, then mine", "ours:bank",

@@ -14,11 +14,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import checks
 import cluster_checks
 import clusters
+import collating
 import data
 import draw_checks
 import draws
@@ -364,6 +365,20 @@ def run_packing(
     return record
 
 
+def run_collating(
+    match: Match, task: collating.CollateTask, settings: Settings, machine: Machine
+) -> dict[str, Any]:
+    """Time one match of collating, compare the last batches, and sum it up."""
+    match, adapters, timings = time_jobs(match, "COLLATES", task, settings, machine)
+    record = summarise(match, timings, lambda median_s: {})
+    ours = timings.results[match.ours]
+    record["checks"] = {
+        name: collating.check_batches(name, task, ours, timings.results[name]) for name in adapters
+    }
+    record["versions"] = {name: adapter.describe() for name, adapter in adapters.items()}
+    return record
+
+
 def run_in_batch(
     match: Match, task: in_batch.InBatchTask, size: Size, settings: Settings, machine: Machine
 ) -> dict[str, Any]:
@@ -456,6 +471,14 @@ def run_case(case: Case, settings: Settings, machine: Machine) -> dict[str, Any]
         pairs = packing.make_task(size.n, size.k)
         record["origin"] = "made up"
         record["matches"] = [run_packing(match, pairs, settings, machine) for match in case.matches]
+        return record
+    if case.kind in get_args(collating.CollateKind):
+        kind = cast(collating.CollateKind, case.kind)
+        loading = collating.make_task(kind, size.n, size.m, size.k, size.d)
+        record["origin"] = "made up"
+        record["matches"] = [
+            run_collating(match, loading, settings, machine) for match in case.matches
+        ]
         return record
     if case.suite == "in-batch":
         batch = in_batch.make_task(

@@ -11,6 +11,8 @@ import nearmiss as nm
 import numpy as np
 import pytest
 from compare import assert_law, assert_same_bits, rejects
+from hypothesis import given
+from hypothesis import strategies as st
 from nearmiss import _core
 
 M32 = 0xFFFFFFFF
@@ -322,3 +324,24 @@ def test_sample_columns_of_short_rows():
     found = _core.sample_columns(np.array([0, 1, 2, 3]), 3, np.arange(4), 2, 0, 0)
     assert found[:3].tolist() == [[-1, -1], [0, -1], [0, 1]]
     assert 0 <= found[3, 0] < found[3, 1] < 3
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 12), st.integers(0, 2**40)), max_size=6),
+    st.integers(1, 14),
+    st.integers(0, 2**64 - 1),
+)
+def test_sample_columns_by_hand(rows, drawn, seed):
+    """A Fisher-Yates shuffle by the bits of the stream, with nothing kept from row to row."""
+    counts, ids = np.array(rows, np.int64).reshape(-1, 2).T
+    found = _core.sample_columns(counts.copy(), 12, ids.copy(), drawn, seed, 7)
+    for count, query_id, columns in zip(counts.tolist(), ids.tolist(), found.tolist(), strict=True):
+        order = list(range(count))
+        taken = min(drawn, count)
+        counters = np.arange(taken)
+        bits = _core.random_bits(seed, 3, 7, np.full(taken, query_id), counters).tolist()
+        for place in range(taken):
+            # Rejection (of one in 2**60) is left out.
+            other = place + (bits[place] * (count - place) >> 64)
+            order[place], order[other] = order[other], order[place]
+        assert columns == sorted(order[:taken]) + [-1] * (drawn - taken)

@@ -73,7 +73,7 @@ class Adapter(Protocol):
     An adapter with jobs of the suite ``sample`` has them in ``DRAWS``, a mapping to `DrawJob`; of
     the suite ``batches`` in ``PACKS``, a mapping to `PackJob` of packing.py; of the suite
     ``in-batch`` in ``MINERS``, a mapping to `InBatchJob`; of the suite ``kmeans`` in ``CLUSTERS``,
-    a mapping to `ClusterJob`.
+    a mapping to `ClusterJob`; of the suite ``collate`` in ``COLLATES``.
     """
 
     JOBS: Mapping[str, Job]

@@ -13,6 +13,7 @@ from typing import Any
 import nearmiss as nm
 import numpy as np
 from clusters import ClusterTask
+from collating import CollateTask
 from draws import DrawTask
 from in_batch import CUTOFF, EPSILON, MARGIN, InBatchTask, mine_batch
 from nearmiss import _core
@@ -293,6 +294,32 @@ def _mine_batch(task: InBatchTask) -> Callable[[], Any]:
 
 
 MINERS = {"mine": _mine_batch}
+
+
+def _collator(task: CollateTask) -> Any:
+    return nm.loaders.HardNegativeCollator(
+        task.table, num_negatives=task.num_negatives, embeddings=task.embeddings
+    )
+
+
+def _loader(task: CollateTask) -> Callable[[], Any]:
+    collate = _collator(task)
+
+    def run() -> Any:
+        for batch in task.loader(collate):
+            last = batch
+        return last
+
+    return run
+
+
+def _collate(task: CollateTask) -> Callable[[], Any]:
+    """One call of the collate function."""
+    samples = [task[row] for row in range(min(task.batch_size, len(task)))]
+    return partial(_collator(task), samples)
+
+
+COLLATES = {"loader": _loader, "collate": _collate}
 
 
 def _lloyd(task: ClusterTask) -> Callable[[], Any]:

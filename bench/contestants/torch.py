@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from collating import CollateTask
+from torch.utils.data import default_collate
 
 from contestants import Answer, Task
 
@@ -64,6 +66,33 @@ def _bank(task: Task, mask_by_id: bool) -> Callable[[], Any]:
     return run
 
 
+def _loader(task: CollateTask) -> Callable[[], Any]:
+    """The loader as it is, without negatives."""
+
+    def run() -> Any:
+        for batch in task.loader(None):
+            last = batch
+        return last
+
+    return run
+
+
+def _gather(task: CollateTask) -> Callable[[], Any]:
+    """A collate function by hand: ids, rows of a tensor, rows of the embeddings."""
+    samples = [task[row] for row in range(min(task.batch_size, len(task)))]
+    table = torch.from_numpy(task.table.indices)
+    embeddings = task.embeddings
+    assert embeddings is not None
+
+    def run() -> Any:
+        batch = default_collate(samples)
+        batch["negative_embeddings"] = embeddings[table[batch["idx"]]]
+        return batch
+
+    return run
+
+
+COLLATES = {"loader": _loader, "gather": _gather}
 JOBS = {
     "cold": _topk,
     "bank": partial(_bank, mask_by_id=True),

@@ -243,15 +243,15 @@ std::vector<std::int64_t> sample_columns(std::span<const std::int64_t> counts,
     require_table_size(counts.size(), num_drawn);
     const RandomStream stream(seed, Stream::table_columns, epoch);
     std::vector<std::int64_t> columns(counts.size() * num_drawn, -1);
+    const auto most = counts.empty() ? 0 : *std::max_element(counts.begin(), counts.end());
+    ReusedShuffle shuffle(static_cast<std::size_t>(most));
     for (std::size_t i = 0; i < counts.size(); ++i) {
-        const auto available = static_cast<std::uint64_t>(counts[i]);
+        const auto available = static_cast<std::size_t>(counts[i]);
         DrawSequence draws(stream, static_cast<std::uint64_t>(query_ids[i]));
-        SparseShuffle shuffle(available, draws);
-        const auto row = columns.begin() + static_cast<std::ptrdiff_t>(i * num_drawn);
-        std::size_t drawn = 0;
-        while (drawn < num_drawn && !shuffle.exhausted())
-            row[static_cast<std::ptrdiff_t>(drawn++)] = static_cast<std::int64_t>(shuffle.next());
-        std::sort(row, row + static_cast<std::ptrdiff_t>(drawn));
+        const std::span row =
+            std::span(columns).subspan(i * num_drawn, std::min(num_drawn, available));
+        shuffle.draw(available, draws, row);
+        std::sort(row.begin(), row.end());
     }
     return columns;
 }

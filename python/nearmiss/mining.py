@@ -7,7 +7,6 @@ what it returns. Nothing is searched before everything has been checked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Literal, TypeAlias
 
@@ -26,9 +25,8 @@ from nearmiss.candidates import Candidates
 from nearmiss.corpus import Corpus, Metric
 from nearmiss.groups import CorpusGroups
 from nearmiss.limits import Limits, MarginReference, PerQuery, RangeMode
-from nearmiss.members import draw_members
 from nearmiss.negatives import Negatives
-from nearmiss.pools import PoolTable
+from nearmiss.pools import choose
 from nearmiss.progress import Progress, reporting
 from nearmiss.request import (
     Groups,
@@ -46,8 +44,7 @@ from nearmiss.request import (
 from nearmiss.result import wrap
 from nearmiss.runtime import resolve_num_threads
 from nearmiss.strategies.base import Strategy
-from nearmiss.strategies.centroids import ClusterStrategy
-from nearmiss.strategies.pool import PoolStrategy, Setting
+from nearmiss.strategies.pool import Setting
 
 OnShortage: TypeAlias = Literal["pad", "drop", "error"]
 Precision: TypeAlias = Literal["auto", "float32", "int8"]
@@ -278,7 +275,7 @@ def mine(
             "num_threads": threads,
             "progress": report,
         }
-        result = _choose(
+        result = choose(
             request,
             queries_given.ids,
             Setting(
@@ -434,7 +431,7 @@ epoch, num_threads, progress
             "num_threads": threads,
             "progress": report,
         }
-        result = _choose(
+        result = choose(
             request,
             queries_given.ids,
             Setting(
@@ -473,20 +470,3 @@ def _candidate_lists(scores: Any, indices: Any, higher_is_closer: bool) -> Candi
     if not higher_is_closer:
         raise ValueError("higher_is_closer: scores of nearmiss.Candidates are never distances")
     return scores
-
-
-def _choose(
-    request: Request,
-    query_ids: Int64,
-    setting: Setting,
-    mine_in_core: partial[Any],
-    pass_pools: Callable[..., Mapping[str, Any]],
-) -> Mapping[str, Any]:
-    """Have the core pick, from clusters or not, or the strategy from what the core passes on."""
-    if isinstance(request.strategy, ClusterStrategy):
-        return draw_members(request.strategy, request, query_ids, setting, mine_in_core)
-    if not isinstance(request.strategy, PoolStrategy):
-        found: Mapping[str, Any] = mine_in_core(**request.choice_arguments(query_ids))
-        return found
-    table = PoolTable(request.strategy, request, query_ids, setting)
-    return table.complete(pass_pools(table.add))

@@ -12,14 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nearmiss import _core
 from nearmiss.arrays import (
     Float32,
     Float64,
     Int64,
     as_integers,
     as_score_matrix,
-    check_integer,
     check_seed,
 )
 from nearmiss.formats.table import read_arrays, write_arrays
@@ -27,7 +25,7 @@ from nearmiss.ids import Labels, ReferencedIds
 from nearmiss.positives import Lists
 from nearmiss.report.statistics import Statistics, Tally
 from nearmiss.rounding import to_float64
-from nearmiss.strategies.base import parse
+from nearmiss.strategies.base import Strategy, parse
 from nearmiss.strategies.reserve import ReserveStrategy
 
 _FORMAT_VERSION = 1
@@ -131,9 +129,10 @@ class Negatives:
         epoch: int = 0,
         seed: int | None = None,
         *,
+        strategy: str | Strategy | None = None,
         rows: npt.ArrayLike | None = None,
     ) -> Negatives:
-        """Draw ``n`` negatives of each row, uniformly and without replacement.
+        """Draw ``n`` negatives of each row, by default uniformly and without replacement.
 
         A draw depends on (seed, epoch, query id) alone, not on the other rows.
 
@@ -145,6 +144,11 @@ class Negatives:
             Another epoch is another draw.
         seed : int, optional
             Default: the seed of the search.
+        strategy : str or Strategy, optional
+            Picks from each row as `mine_candidates` does from a list of candidates: its ranks
+            count the columns of the table, and it knows their scores and the positive's. From a
+            table of the nearest rows, as many as the strategy's pool, it picks what `mine` would
+            have picked with the same seed, epoch and query ids.
         rows : array-like of int, optional
             Draw for these rows of the table only.
 
@@ -152,17 +156,34 @@ class Negatives:
         -------
         Negatives
             A table of n columns, still best first. Its `stats` tell the scores of what was
-            drawn; their counts, and what the optional columns say of each negative, are those of
-            the search that made the source table.
+            drawn; their counts, and what the optional columns that the strategy does not give say
+            of each negative, are those of the search that made the source table.
+
+        Raises
+        ------
+        ValueError
+            For a strategy that needs anything else, or a table that lacks what it needs.
         """
-        n = check_integer(n, "n", 1, 2**31 - 1)
+        from nearmiss.table_draws import TableDraws  # it stands on this module
+
+        draws = TableDraws(n, strategy)
         epoch = check_seed(epoch, "epoch")
         seed = check_seed(self.params["seed"] if seed is None else seed, "seed")
-        table = self if rows is None else self._take(_check_rows(rows, len(self.counts)))
-        columns = _core.sample_columns(
-            table.counts, table.indices.shape[1], table.query_ids, n, seed, epoch
+        draws.check(self)
+        which = None if rows is None else _check_rows(rows, len(self.counts))
+        table = self if which is None else self._take(which)
+        everything = np.arange(len(table.counts), dtype=np.int64)
+        names = ("indices", "scores", *OPTIONAL_COLUMNS)
+        drawn: dict[str, Any] = draws.draw(table, everything, seed, epoch, names)
+        sampled: dict[str, Any] = {"n": draws.num_drawn, "epoch": epoch, "seed": seed}
+        if draws.strategy is not None:
+            sampled["strategy"] = str(draws.strategy)
+        return replace(
+            table,
+            counts=(drawn["indices"] >= 0).sum(axis=1, dtype=np.int64),
+            params={**self.params, "sampled": sampled},
+            **drawn,
         )
-        return table._of_columns(columns, {"n": n, "epoch": epoch, "seed": seed})
 
     def renew(self, current_scores: npt.ArrayLike, *, rows: npt.ArrayLike | None = None) -> Renewal:
         """Replace the negatives that stopped being hard by the next of the reserve.
@@ -201,21 +222,6 @@ class Negatives:
         replaced = (places >= 0).sum(axis=1, dtype=np.int64)
         exhausted = due.sum(axis=1, dtype=np.int64) - replaced
         return Renewal(self._put(which, _with_replacements(part, places)), replaced, exhausted)
-
-    def _of_columns(self, columns: Int64, sampled: dict[str, Any]) -> Negatives:
-        """Return the table of these columns of each row, ascending and padded with -1."""
-        optional: dict[str, Any] = {
-            name: _pick(array, columns, OPTIONAL_COLUMNS[name])
-            for name, array in self._optional_columns().items()
-        }
-        return replace(
-            self,
-            indices=_pick(self.indices, columns, -1),
-            scores=_pick(self.scores, columns, np.nan),
-            counts=(columns >= 0).sum(axis=1, dtype=np.int64),
-            params={**self.params, "sampled": sampled},
-            **optional,
-        )
 
     def _optional_columns(self) -> dict[str, Any]:
         """Return the optional arrays per negative that this table has."""
@@ -371,7 +377,7 @@ def _next_places(table: Negatives, due: npt.NDArray[np.bool_]) -> Int64:
     places: Any = table.places
     places = places + table.params["num_negatives"]
     places = np.where(due & (places < reserve.shape[1]), places, -1)
-    return np.where(_pick(reserve, places, -1) >= 0, places, -1)
+    return np.where(pick(reserve, places, -1) >= 0, places, -1)
 
 
 def _with_replacements(table: Negatives, places: Int64) -> Negatives:
@@ -383,8 +389,8 @@ def _with_replacements(table: Negatives, places: Int64) -> Negatives:
         if getattr(table, name) is not None
     }
     reserve: Any = table.reserve_indices, table.reserve_scores
-    arrays["indices"] = np.where(fresh, _pick(reserve[0], places, -1), table.indices)
-    arrays["scores"] = np.where(fresh, _pick(reserve[1], places, np.nan), table.scores)
+    arrays["indices"] = np.where(fresh, pick(reserve[0], places, -1), table.indices)
+    arrays["scores"] = np.where(fresh, pick(reserve[1], places, np.nan), table.scores)
     places_before: Any = table.places
     arrays["places"] = np.where(fresh, places, places_before)
     # What was in use comes before the reserve, which is in order itself: by place is best first.
@@ -416,12 +422,23 @@ def keep_full(negatives: Negatives) -> Negatives:
     return negatives._take(rows.astype(np.int64))
 
 
-def _pick(array: npt.NDArray[Any], columns: Int64, missing: float) -> npt.NDArray[Any]:
-    """Return the entries in these columns of each row; ``missing`` for column -1."""
-    filled = columns >= 0
-    picked = np.full(columns.shape, missing, dtype=array.dtype)
-    row, _ = np.nonzero(filled)
-    picked[filled] = array[row, columns[filled]]
+def pick(
+    array: npt.NDArray[Any], columns: Int64, missing: float, rows: Int64 | None = None
+) -> npt.NDArray[Any]:
+    """Return the entries in these columns of each row; ``missing`` for column -1.
+
+    ``rows`` are those that the lines of ``columns`` belong to, by default all in their order.
+    """
+    if array.size == 0:
+        return np.full(columns.shape, missing, dtype=array.dtype)
+    lines = np.arange(len(columns)) if rows is None else rows
+    places = lines[:, np.newaxis] * array.shape[1] + columns
+    absent = columns < 0 if columns.size and columns.min() < 0 else None
+    if absent is not None:
+        places[absent] = 0
+    picked: npt.NDArray[Any] = np.take(array, places)  # of a flat array: quicker than pairs
+    if absent is not None:
+        picked[absent] = missing
     return picked
 
 

@@ -1,17 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table that fills block by block as the core passes on pools and a strategy picks."""
+"""How a strategy's picks are made: by the core, or from the pools it passes on block by block."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from nearmiss.arrays import Float32, Int64
+from nearmiss.members import draw_members
 from nearmiss.negatives import OPTIONAL_COLUMNS
 from nearmiss.request import Request
+from nearmiss.strategies.centroids import ClusterStrategy
 from nearmiss.strategies.pool import Bool, Picks, Pool, PoolStrategy, Setting
+
+
+def choose(
+    request: Request,
+    query_ids: Int64,
+    setting: Setting,
+    mine_in_core: partial[Any],
+    pass_pools: Callable[..., Mapping[str, Any]],
+) -> Mapping[str, Any]:
+    """Have the core pick, from clusters or not, or the strategy from pools the core passes on."""
+    if isinstance(request.strategy, ClusterStrategy):
+        return draw_members(request.strategy, request, query_ids, setting, mine_in_core)
+    if not isinstance(request.strategy, PoolStrategy):
+        found: Mapping[str, Any] = mine_in_core(**request.choice_arguments(query_ids))
+        return found
+    table = PoolTable(request.strategy, request, query_ids, setting)
+    return table.complete(pass_pools(table.add))
 
 
 class PoolTable:

@@ -52,6 +52,8 @@ enum class Stream : std::uint32_t {
     mix_same_label_shares = 165,   // class
     mix_different_label_parents = 166,
     mix_different_label_shares = 167,
+    // 200 and on: tables that are drawn from while they are refreshed
+    epoch_window = 200,  // epoch 0, counter: column
 };
 
 using PhiloxBlock = std::array<std::uint32_t, 4>;

@@ -81,4 +81,18 @@ class SparseShuffle {
     std::size_t used_ = 0;
 };
 
+// The same draws for many shuffles of up to `most` places, over one array that each leaves in
+// order.
+class ReusedShuffle {
+  public:
+    explicit ReusedShuffle(std::size_t most);
+
+    // out.size() <= size <= most. What SparseShuffle(size, draws) would give first.
+    void draw(std::size_t size, DrawSequence& draws, std::span<std::int64_t> out);
+
+  private:
+    std::vector<std::int64_t> values_;  // 0, 1, 2, … between two draws
+    std::vector<std::size_t> places_;
+};
+
 }  // namespace nearmiss

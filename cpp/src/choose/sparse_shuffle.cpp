@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <numeric>
 #include <utility>
 
 #include "choose/choose.hpp"
@@ -42,6 +43,23 @@ std::uint64_t SparseShuffle::next() {
     chosen = {place, front_value};
     if (++used_ * 2 > moved_.size()) grow();
     return place;
+}
+
+ReusedShuffle::ReusedShuffle(std::size_t most) : values_(most) {
+    std::iota(values_.begin(), values_.end(), std::int64_t{0});
+}
+
+void ReusedShuffle::draw(std::size_t size, DrawSequence& draws, std::span<std::int64_t> out) {
+    places_.resize(out.size());
+    for (std::size_t i = 0; i < out.size(); ++i) {
+        places_[i] = i + static_cast<std::size_t>(draws.below(size - i));
+        std::swap(values_[i], values_[places_[i]]);
+        out[i] = values_[i];
+    }
+    for (std::size_t i = 0; i < out.size(); ++i) {
+        values_[i] = static_cast<std::int64_t>(i);
+        values_[places_[i]] = static_cast<std::int64_t>(places_[i]);
+    }
 }
 
 }  // namespace nearmiss

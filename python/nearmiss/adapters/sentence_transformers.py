@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""For training with sentence-transformers. Needs torch; does not import sentence-transformers."""
+"""For use with sentence-transformers. Needs torch; does not import sentence-transformers."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from nearmiss.adapters.hard_negatives import mine_hard_negatives
 from nearmiss.arrays import check_choice
 from nearmiss.batches import BatchPlan
 from nearmiss.loaders.collate import HardNegativeCollator
 from nearmiss.loaders.samplers import PlanBatchSampler
 from nearmiss.loaders.table_folder import TableFolder
 from nearmiss.negatives import Negatives
+
+__all__ = ["NegativeColumns", "TrainerBatchSampler", "mine_hard_negatives"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,6 +4,7 @@
 from nearmiss.loaders import miners
 from nearmiss.loaders.bank import MemoryBank
 from nearmiss.loaders.collate import HardNegativeCollator
+from nearmiss.loaders.in_batch import InBatchNegativeCollator
 from nearmiss.loaders.refresh import Refresher, Replay
 from nearmiss.loaders.samplers import (
     ClusterBatchSampler,
@@ -18,6 +19,7 @@ __all__ = [
     "ClusterBatchSampler",
     "GroupBatchSampler",
     "HardNegativeCollator",
+    "InBatchNegativeCollator",
     "MemoryBank",
     "NeighborBatchSampler",
     "NoConflictBatchSampler",

@@ -132,7 +132,7 @@ class Refresher(TableSwitch):
         ranks that is a broadcast.
     num_threads : int, default 1
         Threads of the background process, for this package and for torch.
-    niceness : int, default 5
+    niceness : int, default 8
         By how much the nice value of the background process is above that of training, 0 to 19.
     group : ProcessGroup, optional
         Of `torch.distributed`. Default: all ranks.
@@ -158,8 +158,8 @@ class Refresher(TableSwitch):
 
     **The background process** is started by "spawn": it imports the main module, so a script needs
     ``if __name__ == "__main__":``. The snapshot is pickled at once, so it may refer to weights that
-    training goes on to change. The process ends with the one that trains. It is not for CUDA
-    devices that the training fills.
+    training goes on to change. The process ends with the one that trains. It has no share in the
+    memory of a GPU that training fills.
 
     **Log.** ``refresh.jsonl`` in the folder, see `nearmiss.refresh.RefreshLog`.
 
@@ -195,7 +195,7 @@ class Refresher(TableSwitch):
         mode: Mode = "sync",
         poll_every: int = 10,
         num_threads: int = 1,
-        niceness: int = 5,
+        niceness: int = 8,
         group: Any = None,
     ) -> None:
         if not callable(mine):

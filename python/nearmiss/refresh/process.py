@@ -168,7 +168,8 @@ def _run(files: _Files, num_threads: int, niceness: int) -> None:
     """Mine, and leave a complete table or the text of an error."""
     _yield_to_training(niceness)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    os.environ["NEARMISS_NUM_THREADS"] = str(num_threads)
+    for name in ("NEARMISS_NUM_THREADS", "OMP_NUM_THREADS"):  # the latter for what is imported late
+        os.environ[name] = str(num_threads)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the training process
     try:
         with open(files.job, "rb") as file:

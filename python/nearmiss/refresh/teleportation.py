@@ -8,6 +8,7 @@ Negatives", EMNLP 2022; what its text leaves open follows the authors' code.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,8 @@ from nearmiss import _core
 from nearmiss.arrays import Int64, check_integer, check_seed
 from nearmiss.candidates import Candidates
 from nearmiss.mining import mine_candidates
-from nearmiss.negatives import Negatives
+from nearmiss.negatives import Negatives, pick
+from nearmiss.table_draws import PADDING
 
 _WINDOW_STREAM = 200  # tag of random.hpp
 _MOST_MOMENTUM = 61  # a table names at most 63 sources
@@ -150,7 +152,17 @@ def epoch_window(table: Negatives, n: int, epoch: int, seed: int | None = None) 
     epoch = check_seed(epoch, "epoch")
     seed = check_seed(table.params["seed"] if seed is None else seed, "seed")
     columns = _window_columns(table, n, epoch, seed)
-    return table._of_columns(columns, {"n": n, "epoch": epoch, "seed": seed, "window": True})
+    drawn: dict[str, Any] = {
+        name: pick(array, columns, missing)
+        for name, missing in PADDING.items()
+        if (array := getattr(table, name)) is not None
+    }
+    return replace(
+        table,
+        counts=(columns >= 0).sum(axis=1, dtype=np.int64),
+        params={**table.params, "sampled": {"n": n, "epoch": epoch, "seed": seed, "window": True}},
+        **drawn,
+    )
 
 
 def _window_columns(table: Negatives, n: int, epoch: int, seed: int) -> Int64:
