@@ -6,6 +6,7 @@
 
 #include "kernels/generic/encode.hpp"
 #include "kernels/generic/logarithms.hpp"
+#include "kernels/generic/nearest.hpp"
 #include "kernels/generic/noise.hpp"
 #include "kernels/generic/pairs.hpp"
 #include "kernels/generic/rows.hpp"
@@ -38,6 +39,7 @@ extern const KernelTable NEARMISS_TABLE_NAME(NEARMISS_TARGET);
 constinit const KernelTable NEARMISS_TABLE_NAME(NEARMISS_TARGET) = {
     NEARMISS_TARGET_STRING(NEARMISS_TARGET),
     &screen,
+    &near_greatest,
     kCodeSpeed,
     &screen_codes,
     &rotate,
