@@ -110,6 +110,27 @@ def test_enough_centres_for_codes(simd_target, target, metric, kind, num_threads
     assert_found(fit(model, rows), oracle_kmeans.lloyd(rows, init, metric, max_iter=3))
 
 
+@pytest.mark.parametrize("kind", ["normal", "ties", "duplicates"])
+@pytest.mark.parametrize("k", [1, 16, 17, 33, 64, 65, 111, 191])
+@pytest.mark.parametrize("target", TARGETS)
+def test_few_centres(simd_target, target, k, kind, num_threads):
+    """Rows of float32 meet all of less than 192 centres where they lie, here in every other row."""
+    simd_target(target)
+    rng = np.random.default_rng(k)
+    rows = vectors(rng, (700, 35), "float32", kind)[::2]
+    init = rows[rng.permutation(350)[:k]]
+    model = nm.KMeans(k, init=init, tol=0, max_iter=3, num_threads=num_threads)
+    assert_found(fit(model, rows), oracle_kmeans.lloyd(rows, init, "euclidean", max_iter=3))
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-12, 1e12, 1e17])
+def test_few_centres_on_any_scale(scale):
+    rng = np.random.default_rng(5)
+    rows = (rng.normal(size=(200, 20)) * scale).astype(np.float32)
+    model = nm.KMeans(40, init=rows[:40], tol=0, max_iter=3)
+    assert_found(fit(model, rows), oracle_kmeans.lloyd(rows, rows[:40], "euclidean", max_iter=3))
+
+
 @pytest.mark.parametrize("metric", METRICS)
 def test_centres_that_no_longer_move(metric):
     """Rows whose centre is no farther than before are compared with centres that moved alone."""

@@ -150,6 +150,12 @@ void counts_equal_keys(const double* keys, std::size_t count, std::uint64_t* gre
             std::count_if(keys, keys + count, [&](double key) { return key >= keys[i]; }));
 }
 
+void misses_what_is_nearly_as_great(const NearTask& task) {
+    NearTask other = task;
+    other.slack /= 2;
+    right().near_greatest(other);
+}
+
 template <class Spoil>
 std::string wrong_after(const Spoil& spoil) {
     KernelTable table = right();
@@ -182,6 +188,8 @@ TEST(a_table_with_one_wrong_function_is_found_out) {
     CHECK(wrong_after([](auto& t) { t.screen = &misses_the_last_hit; }) == "screen");
     CHECK(wrong_after([](auto& t) { t.screen = &misses_equality; }) == "screen");
     CHECK(wrong_after([](auto& t) { t.screen = &forgets_the_ceiling; }) == "screen");
+    CHECK(wrong_after([](auto& t) { t.near_greatest = &misses_what_is_nearly_as_great; }) ==
+          "near_greatest");
     CHECK(wrong_after([](auto& t) { t.screen_codes = &forgets_a_segment; }) == "screen_codes");
     CHECK(wrong_after([](auto& t) { t.screen_codes = &sums_are_one_off; }) == "screen_codes");
     CHECK(wrong_after([](auto& t) { t.rotate = &rotates_without_signs; }) == "rotate");

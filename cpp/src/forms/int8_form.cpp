@@ -285,7 +285,8 @@ class Int8Queries final : public PackedQueries {
         : form_(form),
           kernel_(kernel),
           scratch_(form),
-          codes_(form.panel_bytes()) {}
+          codes_(form.panel_bytes()),
+          sums_(form.corpus_.rows.cols) {}
 
     void pack(std::span<const ExactQuery> queries, std::span<ScreenScale> scales) override {
         const std::size_t tiles = (queries.size() + kTileQueries - 1) / kTileQueries;
@@ -362,29 +363,50 @@ class Int8Queries final : public PackedQueries {
     void centre_query(const ScaledRows& rows,
                       const ExactQuery& query,
                       const ScaledQuery& scaled,
-                      CodedQuery& coded) const {
-        const float* centre = form_.centre_.data();
+                      CodedQuery& coded) {
         if (rows.metric == Metric::l2) {
             coded.centre_factor = scaled.ratio;
-            const double unit = std::ldexp(1.0, rows.exponent);
-            coded.constant = sum_in_lanes(rows.dim, [&](std::size_t i) {
-                const double gap =
-                    static_cast<double>(query.elements[i]) - static_cast<double>(centre[i]) * unit;
-                return gap * gap;
-            });
+            coded.constant = squared_gap(query.elements, std::ldexp(1.0, rows.exponent));
             return;
         }
         if (form_.squared_centre_norm_ == 0) return;
         // As much as makes the rest smallest.
-        const double product =
-            scaled.multiplier * sum_in_lanes(rows.dim, [&](std::size_t i) {
-                return static_cast<double>(query.elements[i]) * static_cast<double>(centre[i]);
-            });
+        double product = 0;
+        kernel_of_floats().inner_products(
+            form_.centre_.data(), only(query.elements), sums_.data(), &product);
+        product *= scaled.multiplier;
         auto factor = static_cast<float>(product / form_.squared_centre_norm_);
         // A centre that small beside other rows says nothing, and products with it would overflow.
         if (!(std::abs(factor) <= kMaxCentreFactor)) factor = 0;
         coded.centre_factor = static_cast<double>(factor);
         coded.constant = product - coded.centre_factor * form_.squared_centre_norm_;
+    }
+
+    // |elements - centre * unit|^2, unit being a power of two.
+    [[nodiscard]] double squared_gap(const float* elements, double unit) {
+        const std::size_t dim = form_.corpus_.rows.cols;
+        constexpr double kLeast = 0x1p-60;  // so that products with it lose nothing that counts
+        if (unit < kLeast || unit > 1 / kLeast)
+            return sum_in_lanes(dim, [&](std::size_t i) {
+                const double gap =
+                    static_cast<double>(elements[i]) - static_cast<double>(form_.centre_[i]) * unit;
+                return gap * gap;
+            });
+        if (centre_.empty())
+            for (const float element : form_.centre_.view())
+                centre_.push_back(element * static_cast<float>(unit));
+        double squares = 0;
+        kernel_of_floats().squared_distances(
+            centre_.data(), only(elements), sums_.data(), &squares);
+        return squares;
+    }
+
+    [[nodiscard]] const kernels::KernelTable::PerType& kernel_of_floats() const noexcept {
+        return kernel_.of_type[static_cast<std::size_t>(ElementType::float32)];
+    }
+    [[nodiscard]] kernels::RowList only(const float* row) const noexcept {
+        static constexpr std::uint32_t kFirst = 0;
+        return {reinterpret_cast<const char*>(row), 0, &kFirst, 1, form_.corpus_.rows.cols};
     }
 
     // The finest scales whose codes are in range and whose sums over segments fit.
@@ -421,27 +443,35 @@ class Int8Queries final : public PackedQueries {
         const std::size_t slot = i % kTileQueries;
         std::int8_t* out = tiles_.data() + tile * form_.bytes_per_tile() + slot * kCodesPerStep;
         const std::uint8_t* in = codes_.data() + lane * kCodesPerStep;
-        for (std::size_t step = 0; step < form_.steps_; ++step)
-            std::memcpy(out + step * kTileStepBytes, in + step * kPanelStepBytes, kCodesPerStep);
         for (std::size_t s = 0; s < form_.num_segments(); ++s) {
             const std::size_t begin = s * form_.segment_steps_;
             const std::size_t end = std::min(begin + form_.segment_steps_, form_.steps_);
             starts_[(tile * form_.num_segments() + s) * kTileQueries + slot] =
-                start_of(out, begin, end);
+                move_codes(in + begin * kPanelStepBytes, end - begin, out + begin * kTileStepBytes);
         }
         term_factors_[i] = unit_factors_[lane];
     }
 
-    static CodeStart start_of(const std::int8_t* codes, std::size_t begin, std::size_t end) {
-        std::int32_t even = 0;
-        std::int32_t odd = 0;
-        for (std::size_t step = begin; step < end; ++step) {
-            const std::int8_t* four = codes + step * kTileStepBytes;
-            even += four[0] + four[1];
-            odd += four[2] + four[3];
+    // Moves the codes of one segment, and adds them up: two codes at a time, in the halves of a
+    // word, and less their lowest value, which keeps the halves apart.
+    static CodeStart move_codes(const std::uint8_t* in, std::size_t steps, std::int8_t* out) {
+        static_assert(kSegmentSteps * 2 * 255 < 0x10000);
+        std::uint32_t sums = 0;
+        for (std::size_t step = 0; step < steps; ++step) {
+            std::uint32_t four;
+            std::memcpy(&four, in + step * kPanelStepBytes, kCodesPerStep);
+            std::memcpy(out + step * kTileStepBytes, &four, kCodesPerStep);
+            const std::uint32_t above = four ^ 0x80808080u;
+            sums += (above & 0x00ff00ffu) + (above >> 8 & 0x00ff00ffu);
         }
-        even *= -kernels::kCodeOffset;
-        odd *= -kernels::kCodeOffset;
+        const auto lowest = static_cast<std::int32_t>(2 * 128 * steps);
+        const auto half = [&](unsigned shift) {
+            return (static_cast<std::int32_t>(sums >> shift & 0xffffu) - lowest) *
+                   -kernels::kCodeOffset;
+        };
+        const bool little = std::endian::native == std::endian::little;
+        const std::int32_t even = half(little ? 0 : 16);
+        const std::int32_t odd = half(little ? 16 : 0);
         return {static_cast<std::int16_t>(even), static_cast<std::int16_t>(odd), even + odd};
     }
 
@@ -449,6 +479,8 @@ class Int8Queries final : public PackedQueries {
     const kernels::KernelTable& kernel_;
     Int8Form::Scratch scratch_;
     AlignedBuffer<std::uint8_t> codes_;
+    std::vector<double> sums_;             // scratch of the kernel
+    std::vector<float> centre_;            // in the caller's units, once it is needed
     float unit_factors_[kPanelRows] = {};  // per lane: what row terms are multiplied by
     AlignedBuffer<std::int8_t> tiles_;
     std::vector<CodeStart> starts_;

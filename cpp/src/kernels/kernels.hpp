@@ -40,6 +40,23 @@ struct ScreenTask {
     const float* upper;       // the same, none below `lower`; or null: no ceiling, `above` is zero
 };
 
+// ---- few rows ------------------------------------------------------------------------------------
+inline constexpr std::size_t kMaxNearPanels = 12;
+inline constexpr std::size_t kNearWords = kMaxNearPanels * kPanelRows / 64;
+
+// Queries that meet all panels of a small corpus.
+struct NearTask {
+    const float* panels;     // num_panels x depth x kPanelRows
+    const float* starts;     // num_panels x kPanelRows: what sums start from; -infinity for no row
+    std::size_t num_panels;  // 1 to kMaxNearPanels
+    std::size_t depth;
+    const char* queries;  // query i at queries + i * stride, of depth floats
+    std::ptrdiff_t stride;
+    std::size_t count;
+    float slack;
+    std::uint64_t* near;  // count x kNearWords
+};
+
 // ---- int8 codes --------------------------------------------------------------------------------
 // Four codes of one vector are kept together, which serves multiply-add instructions over pairs
 // and over fours alike. A panel of codes holds, for every step of four elements, the four
@@ -167,6 +184,10 @@ struct KernelTable {
     // how many. Scores carry at most gamma_depth(2^-24) of relative rounding (see bound.hpp).
     std::uint32_t (*screen)(const ScreenTask& task, TileHit* hits);
 
+    // Bit c % 64 of near[kNearWords * i + c / 64]: whether the sum of query i and row c, started at
+    // the row's start, is no more than `slack` below the greatest of that query. Rounded like the
+    // scores of `screen`.
+    void (*near_greatest)(const NearTask& task);
     // How many times the rate of `screen` that of `screen_codes` is, about.
     float code_speed;
     // The same with int8 codes. The score of a pair is the exact integer inner product of its codes

@@ -220,6 +220,40 @@ bool screen_codes_is_right(const KernelTable& table) {
     return true;
 }
 
+// ---- few rows ------------------------------------------------------------------------------------
+std::vector<std::uint64_t> near(const KernelTable& table,
+                                std::size_t num_panels,
+                                std::size_t depth,
+                                std::size_t count) {
+    Numbers numbers(depth);
+    const auto panels = numbers.integers(num_panels * depth * kPanelRows, 20);
+    const auto queries = numbers.integers(count * depth, 9);
+    auto starts = numbers.integers(num_panels * kPanelRows, 300);
+    starts[num_panels * kPanelRows - 1] = -std::numeric_limits<float>::infinity();
+    std::vector<std::uint64_t> near(count * kNearWords);
+    table.near_greatest({panels.data(),
+                         starts.data(),
+                         num_panels,
+                         depth,
+                         reinterpret_cast<const char*>(queries.data()),
+                         static_cast<std::ptrdiff_t>(depth * sizeof(float)),
+                         count,
+                         100.0f,
+                         near.data()});
+    return near;
+}
+
+bool near_greatest_is_right(const KernelTable& table) {
+    struct Shape {
+        std::size_t num_panels, depth, count;
+    };
+    for (const Shape s : {Shape{1, 1, 1}, Shape{4, 7, 6}, Shape{7, 37, 13}, Shape{12, 20, 5}})
+        if (!same_bits(near(table, s.num_panels, s.depth, s.count),
+                       near(kernel_table_scalar, s.num_panels, s.depth, s.count)))
+            return false;
+    return true;
+}
+
 // ---- encoding ----------------------------------------------------------------------------------
 struct Rotated {
     AlignedBuffer<float> elements;
@@ -602,6 +636,7 @@ bool count_greater_is_right(const KernelTable& table) {
 std::string wrong_answer(const KernelTable& table) {
     const FloatEnvironment environment;
     if (!screen_is_right(table)) return "screen";
+    if (!near_greatest_is_right(table)) return "near_greatest";
     if (!screen_codes_is_right(table)) return "screen_codes";
     if (!rotate_is_right(table)) return "rotate";
     if (!quantise_is_right(table)) return "quantise";

@@ -151,6 +151,9 @@ CenterSearch::CenterSearch(const Points& points,
       changed_(changed),
       choice_(choice),
       all_(centers, points.metric(), {}, execution, choice.precision()) {
+    if (precision_for(centers.rows) == Precision::float32 &&
+        FewCenters::serve(points, centers.rows))
+        few_ = std::make_unique<FewCenters>(points, all_.packed());
     if (!changed.empty()) gather_changed(centers, execution);
 }
 
@@ -158,7 +161,7 @@ void CenterSearch::gather_changed(MatrixView centers, const Execution& execution
     for (std::size_t c = 0; c < changed_.size(); ++c)
         if (changed_[c] != 0) some_numbers_.push_back(static_cast<std::uint32_t>(c));
     const std::size_t count = some_numbers_.size();
-    if (count == 0 || count > changed_.size() - changed_.size() / 4) return;
+    if (few_ || count == 0 || count > changed_.size() - changed_.size() / 4) return;
     some_places_.assign(changed_.size(), CenterNumbers::kNowhere);
     some_centers_.resize(count * centers.cols);
     for (std::size_t i = 0; i < count; ++i) {
@@ -179,11 +182,26 @@ void CenterSearch::assign(std::size_t begin,
                           Assignment& assignment,
                           const Execution& execution) const {
     if (!changed_.empty() && some_numbers_.empty()) return;  // all is as it was
+    if (few_) return assign_to_few(begin, end, assignment, execution);
     if (!choice_.tried() && end - begin > kRowsTried) {
         assign_in_one_form(begin, begin + kRowsTried, assignment, execution.at(0));
         begin += kRowsTried;
     }
     assign_in_one_form(begin, end, assignment, execution);
+}
+
+void CenterSearch::assign_to_few(std::size_t begin,
+                                 std::size_t end,
+                                 Assignment& assignment,
+                                 const Execution& execution) const {
+    constexpr std::size_t kRowsPerTask = 1536;
+    const std::size_t tasks = (end - begin + kRowsPerTask - 1) / kRowsPerTask;
+    run_parallel(tasks, end - begin, execution, [&](std::size_t task, TaskContext& context) {
+        const std::size_t first = begin + task * kRowsPerTask;
+        const std::size_t last = std::min(end, first + kRowsPerTask);
+        few_->assign(first, last, assignment);
+        context.checkpoint(last - first);
+    });
 }
 
 void CenterSearch::assign_in_one_form(std::size_t begin,

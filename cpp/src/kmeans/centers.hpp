@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "kmeans/few_centers.hpp"
 #include "nearmiss/kmeans.hpp"
 
 namespace nearmiss {
@@ -93,12 +94,17 @@ class CenterSearch {
                             std::size_t end,
                             Assignment& assignment,
                             const Execution& execution) const;
+    void assign_to_few(std::size_t begin,
+                       std::size_t end,
+                       Assignment& assignment,
+                       const Execution& execution) const;
     void gather_changed(MatrixView centers, const Execution& execution);
 
     const Points& points_;
     const std::span<const std::uint8_t> changed_;
     ScreeningChoice& choice_;
     Corpus all_;
+    std::unique_ptr<FewCenters> few_;  // all, where they are few
     // The centres that changed, where they are few enough to be worth a corpus of their own.
     std::vector<float> some_centers_;
     std::vector<std::uint32_t> some_numbers_;

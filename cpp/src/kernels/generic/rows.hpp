@@ -40,8 +40,8 @@ inline const char* row_at(const RowList& rows, std::size_t i) {
            static_cast<std::ptrdiff_t>(rows.positions[i < last ? i : last]) * rows.stride;
 }
 
-template <class T, class Measure, std::size_t kRows>
-NEARMISS_ALWAYS_INLINE inline void score_some(const double* query,
+template <class T, class Measure, std::size_t kRows, class Query>
+NEARMISS_ALWAYS_INLINE inline void score_some(const Query* query,
                                               const RowList& rows,
                                               std::size_t first,
                                               double* out) {
@@ -56,7 +56,7 @@ NEARMISS_ALWAYS_INLINE inline void score_some(const double* query,
     constexpr std::size_t kPerLine = 64 / sizeof(T);
     std::size_t i = 0;
     for (; i + 8 <= rows.cols; i += 8) {
-        const F64x8 elements = load_f64(query + i);
+        const F64x8 elements = load_elements(query + i);
         unrolled<kRows>([&](auto r) NEARMISS_ALWAYS_INLINE {
             sums[r] = Measure::step(sums[r], elements, load_elements(row[r] + i));
         });
@@ -74,6 +74,8 @@ NEARMISS_ALWAYS_INLINE inline void score_some(const double* query,
 
 template <class T, class Measure>
 inline void score_rows(const float* query, const RowList& rows, double* scratch, double* out) {
+    // Not worth converting the query beforehand.
+    if (rows.count == 1) return score_some<T, Measure, 1>(query, rows, 0, out);
     std::size_t k = 0;
     for (; k + 8 <= rows.cols; k += 8) store_f64(scratch + k, load_elements(query + k));
     for (; k < rows.cols; ++k) scratch[k] = static_cast<double>(query[k]);

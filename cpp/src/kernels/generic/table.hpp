@@ -6,6 +6,7 @@
 
 #include "kernels/generic/encode.hpp"
 #include "kernels/generic/logarithms.hpp"
+#include "kernels/generic/nearest.hpp"
 #include "kernels/generic/noise.hpp"
 #include "kernels/generic/pairs.hpp"
 #include "kernels/generic/rows.hpp"
@@ -39,6 +40,7 @@ constinit const KernelTable NEARMISS_TABLE_NAME(NEARMISS_TARGET) = {
     NEARMISS_TARGET_STRING(NEARMISS_TARGET),
     kPanelsAtOnce,
     &screen,
+    &near_greatest,
     kCodeSpeed,
     &screen_codes,
     &rotate,
