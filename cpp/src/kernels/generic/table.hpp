@@ -40,6 +40,7 @@ constinit const KernelTable NEARMISS_TABLE_NAME(NEARMISS_TARGET) = {
     kPanelsAtOnce,
     &screen,
     kCodeSpeed,
+    kCodeSumsAreWide,
     &screen_codes,
     &rotate,
     &quantise,
