@@ -409,13 +409,17 @@ class Int8Queries final : public PackedQueries {
         return {reinterpret_cast<const char*>(row), 0, &kFirst, 1, form_.corpus_.rows.cols};
     }
 
-    // The finest scales whose codes are in range and whose sums over segments fit.
+    // The finest scales whose codes are in range and whose sums fit.
     void fit_scales(std::size_t count) {
-        const auto limit = static_cast<float>(kernels::kMaxQueryCode);
+        const bool wide =
+            kernel_.code_sums_are_wide && form_.corpus_.rows.cols <= kernels::kMaxWideElements;
+        const std::int32_t limit = wide ? kernels::kMaxWideQueryCode : kernels::kMaxQueryCode;
         for (std::size_t i = 0; i < kPanelRows; ++i)
-            scratch_.scales[i] = i < count ? scale_for(limit, scratch_.peaks[i]) : 1.0f;
+            scratch_.scales[i] =
+                i < count ? scale_for(static_cast<float>(limit), scratch_.peaks[i]) : 1.0f;
         for (;;) {
-            form_.quantise(kernel_, scratch_, kernels::kMaxQueryCode, 0, codes_.data());
+            form_.quantise(kernel_, scratch_, limit, 0, codes_.data());
+            if (wide) return;
             bool fit = true;
             for (std::size_t i = 0; i < count; ++i) {
                 const double excess = segment_excess(i);

@@ -73,6 +73,10 @@ inline constexpr std::int32_t kMaxQueryCode = 64;
 // steps. Cauchy-Schwarz bounds their final values by the norms of the codes that enter them, which
 // must not exceed this.
 inline constexpr std::int32_t kMaxSegmentSum = 32767;
+// Where sums are kept in 32 bits, neither holds for vectors of so many elements at most:
+// (128 + 255) * 127 * 2^15 < 2^31.
+inline constexpr std::int32_t kMaxWideQueryCode = 127;
+inline constexpr std::size_t kMaxWideElements = std::size_t{1} << 15;
 
 // What a sum over one segment starts from, to undo the offset of unsigned codes.
 struct CodeStart {
@@ -190,6 +194,8 @@ struct KernelTable {
     void (*near_greatest)(const NearTask& task);
     // How many times the rate of `screen` that of `screen_codes` is, about.
     float code_speed;
+    // Whether it keeps sums of codes in 32 bits.
+    bool code_sums_are_wide;
     // The same with int8 codes. The score of a pair is the exact integer inner product of its codes
     // plus row term times term factor, added in float32.
     std::uint32_t (*screen_codes)(const CodeScreenTask& task, TileHit* hits);

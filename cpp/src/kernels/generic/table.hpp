@@ -42,6 +42,7 @@ constinit const KernelTable NEARMISS_TABLE_NAME(NEARMISS_TARGET) = {
     &screen,
     &near_greatest,
     kCodeSpeed,
+    kCodeSumsAreWide,
     &screen_codes,
     &rotate,
     &quantise,
