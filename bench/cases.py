@@ -9,12 +9,15 @@ from typing import Literal, TypeAlias
 from data import ElementType, Source
 from limits import LimitsKind
 
-Suite: TypeAlias = Literal["topk", "mine", "sample", "batches", "in-batch", "kmeans", "bank"]
+Suite: TypeAlias = Literal[
+    "topk", "mine", "sample", "batches", "in-batch", "kmeans", "bank", "training"
+]
 # search: nearest rows, under limits where the case names some; bands: draws from bands of ranks, k
 # being the last; pairs: negatives of known pairs; memory: how much `mine` needs; weighted,
 # complement: random draws (see draws.py); packing: batches without conflicts (see packing.py);
 # lloyd, seeding: k-means (see clusters.py); bank: the queries replace rows of their own, then
-# nearest other rows are found. The others: miners inside a batch (see in_batch.py).
+# nearest other rows are found; train-*: training with different negatives (see training/). The
+# others: miners inside a batch (see in_batch.py).
 Kind: TypeAlias = Literal[
     "search",
     "bands",
@@ -31,6 +34,8 @@ Kind: TypeAlias = Literal[
     "lloyd",
     "seeding",
     "bank",
+    "train-docstrings",
+    "train-questions",
 ]
 
 
@@ -40,7 +45,7 @@ class Size:
 
     Of draws: m columns or items, k draws, d excluded items per query. Of packing: n pairs, k rows
     in a batch. Of miners: n rows compared with each other, k of each class. Of clusterings: n rows,
-    m clusters, k iterations.
+    m clusters, k iterations. Of training: n queries trained on, m documents.
     """
 
     n: int
@@ -225,6 +230,10 @@ CASES = (
          (_match("update, then mine", "ours:bank",
                  {"torch:bank": 3.0, "torch:bank-known-slots": None}),),
          limits="own-slot"),
+    Case("train-docstrings", "training", "train-docstrings", "docstrings",
+         Size(8893, 12_393, 7, 384), Size(400, 600, 7, 32), ()),
+    Case("train-questions", "training", "train-questions", "questions",
+         Size(800, 3043, 7, 256), Size(400, 600, 7, 32), ()),
     Case("memory", "mine", "memory", "docstrings", Size(4096, 200_000, 100, 384),
          Size(60, 2500, 100, 384), ()),
 )  # fmt: skip

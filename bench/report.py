@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import training.table
+
 Record = dict[str, Any]
 
 _HEAD = (
@@ -42,6 +44,8 @@ def to_markdown(records: list[Record]) -> str:
     lines.append("")
     for case in cases:
         lines += _notes(case)
+        if "training" in case:
+            lines += ["", *training.table.to_lines(case["training"]), ""]
     return "\n".join(lines)
 
 
@@ -50,6 +54,8 @@ def _smoke_line(case: Record) -> str:
         return f"{case['case']}: WRONG: {case['wrong']}"
     if "memory" in case:
         return f"{case['case']}: {_memory_text(case['memory'])}"
+    if "training" in case:
+        return f"{case['case']}: ok ({len(case['training']['methods'])} methods; {case['origin']})"
     checked = sorted({name for match in case["matches"] for name in match["runs"]})
     return f"{case['case']}: ok ({', '.join(checked)}; {case['origin']})"
 
@@ -135,7 +141,7 @@ def _notes(case: Record) -> list[str]:
     lines = [f"* {case['case']}: {case['origin']}."]
     if "memory" in case:
         return [f"{lines[0]} {_memory_text(case['memory'])}."]
-    for match in case["matches"]:
+    for match in case.get("matches", ()):
         lines += [f"  * {match['match']}: {_disturbances(match)}"]
         for name, version in match["versions"].items():
             facts = ", ".join(f"{key} {value}" for key, value in version.items())
