@@ -15,7 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 BENCH = Path(__file__).parents[1] / "bench"
-PARTS = ("retrieval", "metrics", "head", "methods", "loop", "resampling", "experiment", "table")
+PARTS = (
+    "experiment", "head", "methods", "metrics", "negatives", "resampling", "retrieval", "settings",
+    "table",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +26,7 @@ def training():
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(BENCH))
         yield SimpleNamespace(
-            **{part: importlib.import_module(f"training.{part}") for part in (*PARTS, "settings")}
+            **{part: importlib.import_module(f"training.{part}") for part in PARTS}
         )
 
 
@@ -138,10 +141,10 @@ def test_methods_take_as_many_steps_and_mine_no_positives(training, problem):
     positives = problem.positive_rows(problem.train)
     lengths = set()
     for method in training.methods.METHODS:
-        plan = training.methods.plan_batches(method, queries, problem, 32, seed=0, threads=1)
+        plan = training.negatives.plan_batches(method, queries, problem, 32, seed=0, threads=1)
         lengths.add(len(plan))
         if method.mines and not method.peer:
-            table = training.methods.mine(
+            table = training.negatives.mine(
                 method, queries, corpus, positives, seed=0, epoch=0, threads=1
             )
             assert (table.indices != positives[:, None]).all()

@@ -19,8 +19,9 @@ from data import cache_folder
 
 from training.head import Head
 from training.loop import measure, train
-from training.methods import METHODS, PEER, RANDOM, Method
+from training.methods import METHODS, PEER, RANDOM
 from training.metrics import Quality
+from training.negatives import Method
 from training.resampling import Resamples, interval
 from training.retrieval import Problem
 from training.settings import Settings
@@ -28,7 +29,7 @@ from training.settings import Settings
 Run = dict[str, Quality]  # by what was measured: validation, test, and the other collections
 METRICS = ("ndcg", "mrr")
 REFERENCES = (RANDOM, PEER)
-_PARTS_OF_A_RUN = ("head", "loop", "methods", "metrics", "retrieval")  # files of this folder
+_PARTS_OF_A_RUN = ("head", "loop", "metrics", "negatives", "retrieval")  # files of this folder
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ def folder_of(experiment: Experiment) -> Path:
 def _run_or_read(
     experiment: Experiment, method: Method, seed: int, folder: Path | None
 ) -> tuple[Run, dict[str, float] | None]:
-    key = "".join(letter if letter.isalnum() else "-" for letter in method.name)
+    key = hashlib.sha256(repr(method).encode()).hexdigest()[:12]
     path = None if folder is None else folder / f"{key}-{seed}.npz"
     if path is not None and path.exists():
         return _read(path)

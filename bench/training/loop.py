@@ -12,8 +12,8 @@ import torch
 from torch.utils.data import DataLoader, default_collate
 
 from training.head import Head, contrastive_loss
-from training.methods import NUM_NEGATIVES, Method, mine, plan_batches
 from training.metrics import Quality, evaluate
+from training.negatives import NUM_NEGATIVES, Method, mine, plan_batches
 from training.retrieval import Ids, Problem, Retrieval
 from training.settings import Settings
 

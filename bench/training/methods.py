@@ -1,58 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the negatives come from: all that differs between two runs of one seed."""
+"""The methods that are compared."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
-
-import nearmiss as nm
-import numpy as np
-from contestants import load_adapter
-
-from training.retrieval import Ids, Problem, Rows
-
-NUM_NEGATIVES = 7
-_ROWS_PER_CLUSTER = 16  # for `NGAME`
-
-Mined: TypeAlias = Literal["once", "every epoch", "refreshed"]
-Batching: TypeAlias = Literal["random", "ngame", "tas-balanced", "neighbours"]
-
-
-@dataclass(frozen=True)
-class Method:
-    """Negatives of a query: the other documents of its batch, and what was mined for it.
-
-    Attributes
-    ----------
-    strategy
-        What `nearmiss.mine` is told; None: nothing is mined, in-batch negatives alone.
-    relative_margin
-        The same.
-    peer
-        sentence-transformers mines instead, at this relative margin.
-    mined
-        ``"every epoch"``: drawn anew, by the embeddings training began with. ``"refreshed"``: mined
-        anew by the head as it is when the epoch begins; so are batches of clusters.
-    batches
-        Who shares a batch.
-    """
-
-    name: str
-    strategy: str | None = None
-    relative_margin: float | None = None
-    peer: bool = False
-    mined: Mined = "once"
-    batches: Batching = "random"
-
-    @property
-    def mines(self) -> bool:
-        return self.peer or self.strategy is not None
-
-    def due(self, epoch: int) -> bool:
-        """Whether negatives and batches are made anew before this epoch."""
-        return epoch == 0 or self.mined != "once"
-
+from training.negatives import Method
 
 RANDOM = "random"
 PEER = "sentence-transformers, margin 0.05"
@@ -66,6 +17,8 @@ METHODS = (
     Method(PEER, peer=True, relative_margin=0.05),
     Method("PercPos", "topk-perc-pos"),
     Method("PercPos, refreshed", "topk-perc-pos", mined="refreshed"),
+    Method("PercPos in the first 100", "topk-perc-pos", window=100),
+    Method("PercPos in the first 100, refreshed", "topk-perc-pos", window=100, mined="refreshed"),
     Method("SimANS", "simans", mined="every epoch"),
     # On scores as the loss sees them, times 20, the published a = 0.5 is 200.
     Method("SimANS, a = 200", "simans:a=200", mined="every epoch"),
@@ -83,58 +36,3 @@ METHODS = (
     Method("PercPos + NGAME", "topk-perc-pos", batches="ngame"),
     Method("PercPos + NGAME, refreshed", "topk-perc-pos", mined="refreshed", batches="ngame"),
 )
-
-
-def mine(
-    method: Method, queries: Rows, corpus: Rows, positives: Ids, seed: int, epoch: int, threads: int
-) -> nm.Negatives:
-    """The table of an epoch."""
-    if not method.peer:
-        return nm.mine(
-            queries,
-            corpus,
-            positives,
-            num_negatives=NUM_NEGATIVES,
-            strategy=method.strategy or "top",
-            relative_margin=method.relative_margin,
-            seed=seed,
-            epoch=epoch,
-            num_threads=threads,
-        )
-    theirs = load_adapter("sentence_transformers")
-    scores, rows = theirs.mine_rows(
-        queries, corpus, positives, NUM_NEGATIVES, method.relative_margin
-    )
-    return nm.mine_candidates(
-        scores,
-        rows,
-        positives=positives,
-        positive_scores=np.einsum("nd,nd->n", queries, corpus[positives]),
-        num_negatives=NUM_NEGATIVES,
-    )
-
-
-def plan_batches(
-    method: Method, queries: Rows, problem: Problem, batch_size: int, seed: int, threads: int
-) -> nm.batches.BatchPlan:
-    """Batches over the training queries, as many for every method."""
-    num_rows = len(queries)
-    if method.batches == "random":
-        return nm.batches.Shuffled(num_rows, batch_size, drop_last=True, seed=seed)
-    if method.batches == "ngame":
-        leaves = nm.batches.balanced_two_means(
-            queries, num_rows // _ROWS_PER_CLUSTER, seed, num_threads=threads
-        )
-        grown = [(0, _ROWS_PER_CLUSTER)]
-        return nm.batches.NGAME(leaves, batch_size, curriculum=grown, drop_last=True, seed=seed)
-    if method.batches == "tas-balanced":
-        clusters = nm.KMeans(
-            num_rows // batch_size, metric="cosine", random_state=seed, num_threads=threads
-        )
-        labels = clusters.fit(queries).labels_
-        return nm.batches.TasBalanced(labels, batch_size, coverage="all", drop_last=True, seed=seed)
-    _, near = nm.topk(queries, queries, _ROWS_PER_CLUSTER, num_threads=threads)
-    documents = problem.positive_rows(problem.train)
-    return nm.batches.NoConflict(
-        batch_size, documents=documents, neighbors=near[:, 1:], drop_last=True, seed=seed
-    )
