@@ -37,11 +37,15 @@ def to_markdown(records: list[Record]) -> str:
     cases = [record for record in records if record["kind"] == "case"]
     if machine["smoke"]:
         return "\n".join(_smoke_line(case) for case in cases)
-    lines = [*_machine_lines(machine), "", *_HEAD]
-    for case in cases:
-        for match in case.get("matches", ()):
-            lines += _match_rows(case, match)
-    lines.append("")
+    lines = [*_machine_lines(machine), ""]
+    rows = [
+        row
+        for case in cases
+        for match in case.get("matches", ())
+        for row in _match_rows(case, match)
+    ]
+    if rows:
+        lines += [*_HEAD, *rows, ""]
     for case in cases:
         lines += _notes(case)
         if "training" in case:

@@ -19,7 +19,7 @@ from data import cache_folder
 
 from training.head import Head
 from training.loop import measure, train
-from training.methods import METHODS, PEER, RANDOM
+from training.methods import IN_BATCH, METHODS, PEER, PEER_DEFAULTS, RANDOM
 from training.metrics import Quality
 from training.negatives import Method
 from training.resampling import Resamples, interval
@@ -28,7 +28,8 @@ from training.settings import Settings
 
 Run = dict[str, Quality]  # by what was measured: validation, test, and the other collections
 METRICS = ("ndcg", "mrr")
-REFERENCES = (RANDOM, PEER)
+FROZEN = "none: frozen embeddings"
+REFERENCES = (FROZEN, IN_BATCH, RANDOM, PEER_DEFAULTS, PEER)
 _PARTS_OF_A_RUN = ("head", "loop", "metrics", "negatives", "retrieval")  # files of this folder
 
 
@@ -62,24 +63,21 @@ def run_all(
     """The record of an experiment; ``folder`` keeps finished runs, None keeps none."""
     torch.set_num_threads(1)  # sums in one order
     torch.use_deterministic_algorithms(True)
-    runs: dict[str, list[Run]] = {method.name: [] for method in experiment.methods}
+    dim = experiment.problem.learned.queries.shape[1]
+    untrained = Head(dim, experiment.settings.head)
+    frozen = measure(untrained, experiment.problem, experiment.threads)
+    runs: dict[str, list[Run]] = {FROZEN: [frozen] * experiment.num_seeds}
     mined: dict[str, Any] = {}
     for seed in range(experiment.num_seeds):
         for method in experiment.methods:
             run, described = _run_or_read(experiment, method, seed, folder)
-            runs[method.name].append(run)
+            runs.setdefault(method.name, []).append(run)
             mined.setdefault(method.name, described)
             say(f"  seed {seed}, {method.name}: test nDCG@10 {run['test'].ndcg.mean():.4f}")
-    dim = experiment.problem.learned.queries.shape[1]
-    frozen = measure(Head(dim, experiment.settings.head), experiment.problem, experiment.threads)
     return {
         "settings": asdict(experiment.settings),
         "num_seeds": experiment.num_seeds,
         "num_queries": {name: len(quality.ndcg) for name, quality in frozen.items()},
-        "frozen": {
-            name: {metric: float(getattr(quality, metric).mean()) for metric in METRICS}
-            for name, quality in frozen.items()
-        },
         "methods": summarise(runs),
         "mined": mined,
         "versions": {"nearmiss": nm.__version__, "torch": torch.__version__},

@@ -5,15 +5,17 @@ from __future__ import annotations
 
 from training.negatives import Method
 
+IN_BATCH = "in-batch only"
 RANDOM = "random"
+PEER_DEFAULTS = "sentence-transformers, defaults"
 PEER = "sentence-transformers, margin 0.05"
 
 METHODS = (
-    Method("in-batch only"),
+    Method(IN_BATCH),
     Method(RANDOM, "uniform", mined="every epoch"),
     Method("naive top-k", "top"),
     Method("naive top-k, refreshed", "top", mined="refreshed"),
-    Method("sentence-transformers, defaults", peer=True),
+    Method(PEER_DEFAULTS, peer=True),
     Method(PEER, peer=True, relative_margin=0.05),
     Method("PercPos", "topk-perc-pos"),
     Method("PercPos, refreshed", "topk-perc-pos", mined="refreshed"),

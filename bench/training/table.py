@@ -6,33 +6,31 @@ from __future__ import annotations
 from typing import Any
 
 Record = dict[str, Any]
+_COMPARED = ("random", "sentence-transformers, defaults", "sentence-transformers, margin 0.05")
 
 
 def to_lines(record: Record) -> list[str]:
-    """One line for each method, below the frozen embeddings."""
-    methods, frozen, mined = record["methods"], record["frozen"], record["mined"]
-    tested = {name: found["test"]["ndcg"] for name, found in methods.items()}
-    references = list(dict.fromkeys(name for of in tested.values() for name in of["against"]))
-    others = [name for name in frozen if name not in ("validation", "test")]
+    """One line for each method."""
+    methods = record["methods"]
+    references = [name for name in _COMPARED if name in methods]
+    others = [name for name in record["num_queries"] if name not in ("validation", "test")]
     head = [
         *("negatives", "above s⁺", "missing", "validation", "nDCG@10"),
         *(f"against {name}" for name in references),
         *("MRR@10", *others),
     ]
-    before = ["none: frozen embeddings", "", "", *_numbers(frozen, ("validation", "test"), "ndcg")]
-    before += ["" for _ in references]
-    before += [*_numbers(frozen, ("test",), "mrr"), *_numbers(frozen, others, "ndcg")]
-    lines = [_row(head), "|---" * len(head) + "|", _row(before)]
+    lines = [_row(head), "|---" * len(head) + "|"]
     for name, found in methods.items():
-        shares = mined[name] or {}
+        shares = record["mined"].get(name) or {}
+        against = found["test"]["ndcg"]["against"]
         lines.append(
             _row(
                 [
                     name,
                     *(_share(shares.get(part)) for part in ("above_positive", "missing")),
                     _number(found["validation"]["ndcg"]["mean"]),
-                    _number(tested[name]["mean"]),
-                    *(_difference(tested[name]["against"].get(other)) for other in references),
+                    _number(found["test"]["ndcg"]["mean"]),
+                    *(_difference(against.get(other)) for other in references),
                     _number(found["test"]["mrr"]["mean"]),
                     *(_marked(found[other]["ndcg"]) for other in others),
                 ]
@@ -43,10 +41,6 @@ def to_lines(record: Record) -> list[str]:
 
 def _row(cells: list[str]) -> str:
     return "| " + " | ".join(cells) + " |"
-
-
-def _numbers(frozen: Record, names: tuple[str, ...] | list[str], metric: str) -> list[str]:
-    return [_number(frozen[name][metric]) for name in names]
 
 
 def _number(value: float) -> str:
