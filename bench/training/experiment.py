@@ -29,7 +29,7 @@ from training.settings import Settings
 Run = dict[str, Quality]  # by what was measured: validation, test, and the other collections
 METRICS = ("ndcg", "mrr")
 FROZEN = "none: frozen embeddings"
-REFERENCES = (FROZEN, IN_BATCH, RANDOM, PEER_DEFAULTS, PEER)
+REFERENCES = (IN_BATCH, RANDOM, PEER_DEFAULTS, PEER)
 _PARTS_OF_A_RUN = ("head", "loop", "metrics", "negatives", "retrieval")  # files of this folder
 
 
@@ -98,15 +98,20 @@ def summarise(runs: dict[str, list[Run]]) -> dict[str, Any]:
             for name in runs:
                 against = {
                     other: {
-                        "difference": float(values[name].mean() - values[other].mean()),
-                        "interval": interval(means[name] - means[other]),
+                        "difference": _rounded(values[name].mean() - values[other].mean()),
+                        "interval": [_rounded(end) for end in interval(means[name] - means[other])],
                     }
                     for other in REFERENCES
                     if other in runs and other != name
                 }
-                mean = float(values[name].mean())
+                mean = _rounded(values[name].mean())
                 found[name].setdefault(measured, {})[metric] = {"mean": mean, "against": against}
     return found
+
+
+def _rounded(value: float) -> float:
+    """As many digits as a record needs."""
+    return round(float(value), 5)
 
 
 def folder_of(experiment: Experiment) -> Path:
