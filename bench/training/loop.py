@@ -9,6 +9,7 @@ from typing import Any
 
 import nearmiss as nm
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, default_collate
 
 from training.head import Head, contrastive_loss
@@ -39,9 +40,9 @@ def train(
     queries, corpus = problem.learned.queries[problem.train], problem.learned.corpus
     positives = problem.positive_rows(problem.train)
     samples = [{"idx": idx, "positive": int(row)} for idx, row in enumerate(positives)]
+    vectors = torch.from_numpy(queries), torch.from_numpy(corpus)
     head = Head(queries.shape[1], settings.head)
     optimizer = torch.optim.Adam(head.parameters(), lr=settings.learning_rate)
-    rows_of_queries, rows_of_documents = torch.from_numpy(queries), torch.from_numpy(corpus)
     collate: Any = default_collate
     described = None
     for epoch in range(settings.epochs):
@@ -59,17 +60,23 @@ def train(
                 sampler = nm.loaders.PlanBatchSampler(plan, num_replicas=1, rank=0)
         sampler.set_epoch(epoch)
         for batch in DataLoader(samples, batch_sampler=sampler, collate_fn=collate):
-            documents = batch["positive"]
-            if method.mines:
-                documents = torch.cat([documents, batch["negative_indices"].flatten()])
-            encoded = head.documents(rows_of_documents[documents.clamp(min=0)])
-            scores = settings.scale * head(rows_of_queries[batch["idx"]]) @ encoded.T
-            loss = contrastive_loss(scores, documents, batch["positive"])
             optimizer.zero_grad()
-            loss.backward()
+            batch_loss(head, batch, *vectors, settings.scale).backward()
             optimizer.step()
         after_epoch(head)
     return head, described
+
+
+def batch_loss(
+    head: Head, batch: dict[str, Tensor], queries: Tensor, corpus: Tensor, scale: float
+) -> Tensor:
+    """The loss of a batch: its positives, then its mined negatives, if any, are the documents."""
+    documents = batch["positive"]
+    if "negative_indices" in batch:
+        documents = torch.cat([documents, batch["negative_indices"].flatten()])
+    encoded = head.documents(corpus[documents.clamp(min=0)])
+    scores = scale * head(queries[batch["idx"]]) @ encoded.T
+    return contrastive_loss(scores, documents, batch["positive"])
 
 
 def describe(table: nm.Negatives) -> Mined:

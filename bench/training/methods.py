@@ -22,7 +22,7 @@ METHODS = (
     Method("PercPos in the first 100", "topk-perc-pos", window=100),
     Method("PercPos in the first 100, refreshed", "topk-perc-pos", window=100, mined="refreshed"),
     Method("SimANS", "simans", mined="every epoch"),
-    # On scores as the loss sees them, times 20, the published a = 0.5 is 200.
+    # The published a = 0.5, were scores times 20 as in a loss of that scale.
     Method("SimANS, a = 200", "simans:a=200", mined="every epoch"),
     Method("ANCE (refreshed)", "ance", mined="refreshed"),
     Method("bands", "bands:bands=0..10:1;10..100:3;100..1000:3", mined="every epoch"),
