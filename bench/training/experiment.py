@@ -111,7 +111,7 @@ def summarise(runs: dict[str, list[Run]]) -> dict[str, Any]:
 
 def _rounded(value: float) -> float:
     """As many digits as a record needs."""
-    return round(float(value), 5)
+    return round(float(value), 6)
 
 
 def folder_of(experiment: Experiment) -> Path:
