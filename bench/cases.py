@@ -10,15 +10,24 @@ from data import ElementType, Source
 from limits import LimitsKind
 
 Suite: TypeAlias = Literal[
-    "topk", "mine", "sample", "batches", "in-batch", "kmeans", "bank", "collate", "refresh"
+    "topk",
+    "mine",
+    "sample",
+    "batches",
+    "in-batch",
+    "kmeans",
+    "bank",
+    "collate",
+    "refresh",
+    "training",
 ]
 # search: nearest rows, under limits where the case names some; bands: draws from bands of ranks, k
 # being the last; pairs: negatives of known pairs; memory: how much `mine` needs; weighted,
 # complement: random draws (see draws.py); packing: batches without conflicts (see packing.py);
 # lloyd, seeding: k-means (see clusters.py); bank: the queries replace rows of their own, then
 # nearest other rows are found; collate-*: batches of a loader (see collating.py); refresh: what
-# re-mining costs a training step (see refreshing.py). The others: miners inside a batch (see
-# in_batch.py).
+# re-mining costs a training step (see refreshing.py); train-*: training with different negatives
+# (see training/). The others: miners inside a batch (see in_batch.py).
 Kind: TypeAlias = Literal[
     "search",
     "bands",
@@ -39,6 +48,8 @@ Kind: TypeAlias = Literal[
     "collate-draws",
     "collate-embeddings",
     "refresh",
+    "train-docstrings",
+    "train-questions",
 ]
 
 
@@ -48,7 +59,8 @@ class Size:
 
     Of draws: m columns or items, k draws, d excluded items per query. Of packing: n pairs, k rows
     in a batch. Of miners: n rows compared with each other, k of each class. Of clusterings: n rows,
-    m clusters, k iterations. Of collating: batches of n, a table of m rows, k negatives.
+    m clusters, k iterations. Of collating: batches of n, a table of m rows, k negatives. Of
+    training: n queries trained on, m documents.
     """
 
     n: int
@@ -242,6 +254,10 @@ CASES = (
          limits="own-slot"),
     Case("refresh-step", "refresh", "refresh", "docstrings", Size(20_000, 100_000, 8, 384),
          Size(600, 1500, 8, 384), ()),
+    Case("train-docstrings", "training", "train-docstrings", "docstrings",
+         Size(8893, 12_393, 7, 384), Size(400, 600, 7, 32), ()),
+    Case("train-questions", "training", "train-questions", "questions",
+         Size(800, 3043, 7, 256), Size(400, 600, 7, 32), ()),
     Case("memory", "mine", "memory", "docstrings", Size(4096, 200_000, 100, 384),
          Size(60, 2500, 100, 384), ()),
 )  # fmt: skip

@@ -22,8 +22,8 @@ import numpy.typing as npt
 
 Rows: TypeAlias = npt.NDArray[np.float32]
 Ids: TypeAlias = npt.NDArray[np.int64]
-# "made-up": no vectors at all.
-Source: TypeAlias = Literal["docstrings", "layers", "clusters", "gaussian", "made-up"]
+# "made-up": no vectors at all; "questions": see training/retrieval.py.
+Source: TypeAlias = Literal["docstrings", "layers", "clusters", "gaussian", "questions", "made-up"]
 ElementType: TypeAlias = Literal["float32", "int8"]
 
 _FILES = {"docstrings": "minilm-docstrings-30k.npy", "layers": "minilm-layers-15k-768.npy"}
@@ -105,7 +105,7 @@ def load_search(
         corpus = _stretch(rest, num_rows, seed=2)
         if dim < base.shape[1]:
             directions = _principal_directions(base, dim)
-            queries, corpus = _unit(queries @ directions), _unit(corpus @ directions)
+            queries, corpus = unit(queries @ directions), unit(corpus @ directions)
         return queries, corpus
 
     key = f"search-{source}-{dim}-{held_out}-{num_rows}"
@@ -118,7 +118,7 @@ def load_search(
 def _load_gaussian(dim: int, num_queries: int, num_rows: int) -> Vectors:
     rng = np.random.default_rng(9)
     queries, corpus = (
-        _unit(rng.standard_normal((count, dim), dtype=np.float32))
+        unit(rng.standard_normal((count, dim), dtype=np.float32))
         for count in (num_queries, num_rows)
     )
     return Vectors(queries, corpus, "isotropic Gaussian")
@@ -137,7 +137,7 @@ def _gather(vectors: Vectors) -> Vectors:
         labels = _assign(sample, centres)
         for label in np.unique(labels):
             centres[label] = sample[labels == label].sum(axis=0)
-        centres = _unit(centres)
+        centres = unit(centres)
     query_groups = _assign(vectors.queries, centres)
     weight = np.full(len(query_groups), _TO_THE_CENTRE, dtype=np.float32)
     return replace(
@@ -193,29 +193,29 @@ def load_pairs(
     return Vectors(queries, corpus, description, np.arange(num_queries, dtype=np.int64))
 
 
-def _data_folder() -> Path | None:
+def data_folder() -> Path | None:
     folder = os.environ.get("NEARMISS_DATA")
     return Path(folder) if folder else None
 
 
 def _load_base(source: Source) -> tuple[Rows, str]:
-    folder = _data_folder()
+    folder = data_folder()
     if folder is None:
         return _synthetic(_FULL_DIM[source]), "SYNTHETIC (NEARMISS_DATA is unset)"
-    return _unit(np.load(folder / _FILES[source])), f"real {_FILES[source]}"
+    return unit(np.load(folder / _FILES[source])), f"real {_FILES[source]}"
 
 
 def _pair_halves(kind: str, base: Rows) -> tuple[Rows, Rows]:
     """Both sides of the known pairs, no more of them than there are rows in ``base``."""
-    folder = _data_folder()
+    folder = data_folder()
     if kind == "near":
         return base, base[_nearest(base, 1)[:, 0]]
     if folder is not None:
         pairs = folder / "beir" / "docstrings"
         left, right = np.load(pairs / "queries.npy"), np.load(pairs / "corpus.npy")
-        return _unit(left[: len(base)]), _unit(right[: len(base)])
+        return unit(left[: len(base)]), unit(right[: len(base)])
     noise = np.random.default_rng(5).standard_normal(base.shape, dtype=np.float32)
-    return _unit(base + 1.2 * _unit(noise)), base
+    return unit(base + 1.2 * unit(noise)), base
 
 
 def _synthetic(dim: int) -> Rows:
@@ -225,16 +225,17 @@ def _synthetic(dim: int) -> Rows:
     centres = rng.standard_normal((200, dim), dtype=np.float32) * spectrum
     members = rng.standard_normal((_SYNTHETIC_ROWS, dim), dtype=np.float32) * spectrum
     mean = 0.5 * rng.standard_normal(dim, dtype=np.float32) * spectrum
-    return _unit(mean + 0.7 * centres[rng.integers(0, 200, _SYNTHETIC_ROWS)] + members)
+    return unit(mean + 0.7 * centres[rng.integers(0, 200, _SYNTHETIC_ROWS)] + members)
 
 
-def _unit(rows: npt.NDArray[np.generic]) -> Rows:
-    unit: Rows = np.empty(rows.shape, dtype=np.float32)
+def unit(rows: npt.NDArray[np.generic]) -> Rows:
+    """The rows divided by their lengths, computed in float64."""
+    scaled: Rows = np.empty(rows.shape, dtype=np.float32)
     for first in range(0, len(rows), _BLOCK):
         part = slice(first, first + _BLOCK)
         wide = np.asarray(rows[part], dtype=np.float64)
-        unit[part] = wide / np.linalg.norm(wide, axis=1, keepdims=True)
-    return unit
+        scaled[part] = wide / np.linalg.norm(wide, axis=1, keepdims=True)
+    return scaled
 
 
 def _nearest(rows: Rows, count: int, block: int = 1024) -> Ids:
@@ -250,7 +251,7 @@ def _nearest(rows: Rows, count: int, block: int = 1024) -> Ids:
 
 
 def _blend(first: Rows, second: Rows, weight: npt.NDArray[np.float32]) -> Rows:
-    return _unit((1 - weight[:, None]) * first + weight[:, None] * second)
+    return unit((1 - weight[:, None]) * first + weight[:, None] * second)
 
 
 def _stretch(base: Rows, num_rows: int, seed: int) -> Rows:

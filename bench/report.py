@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import training.table
+
 Record = dict[str, Any]
 
 _HEAD = (
@@ -35,13 +37,19 @@ def to_markdown(records: list[Record]) -> str:
     cases = [record for record in records if record["kind"] == "case"]
     if machine["smoke"]:
         return "\n".join(_smoke_line(case) for case in cases)
-    lines = [*_machine_lines(machine), "", *_HEAD]
-    for case in cases:
-        for match in case.get("matches", ()):
-            lines += _match_rows(case, match)
-    lines.append("")
+    lines = [*_machine_lines(machine), ""]
+    rows = [
+        row
+        for case in cases
+        for match in case.get("matches", ())
+        for row in _match_rows(case, match)
+    ]
+    if rows:
+        lines += [*_HEAD, *rows, ""]
     for case in cases:
         lines += _notes(case)
+        if "training" in case:
+            lines += ["", *training.table.to_lines(case["training"]), ""]
     return "\n".join(lines)
 
 
@@ -52,6 +60,8 @@ def _smoke_line(case: Record) -> str:
         return f"{case['case']}: {_memory_text(case['memory'])}"
     if "refresh" in case:
         return f"{case['case']}: {_refresh_text(case['refresh'])}"
+    if "training" in case:
+        return f"{case['case']}: ok ({len(case['training']['methods'])} methods; {case['origin']})"
     checked = sorted({name for match in case["matches"] for name in match["runs"]})
     return f"{case['case']}: ok ({', '.join(checked)}; {case['origin']})"
 
@@ -150,7 +160,7 @@ def _notes(case: Record) -> list[str]:
         return [f"{lines[0]} {_memory_text(case['memory'])}."]
     if "refresh" in case:
         return [f"{lines[0]} {_refresh_text(case['refresh'])}."]
-    for match in case["matches"]:
+    for match in case.get("matches", ()):
         lines += [f"  * {match['match']}: {_disturbances(match)}"]
         for name, version in match["versions"].items():
             facts = ", ".join(f"{key} {value}" for key, value in version.items())

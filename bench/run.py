@@ -65,6 +65,7 @@ class Settings:
     noise_floor: bool
     extra: frozenset[str]
     device: str
+    num_seeds: int
 
 
 @dataclass(frozen=True)
@@ -424,6 +425,27 @@ def run_clusters(
     return record
 
 
+def run_training(case: Case, settings: Settings) -> dict[str, Any]:
+    """Train with every method's negatives; in a smoke run twice, and the numbers must agree."""
+    from training import experiment
+    from training.retrieval import load_problem
+    from training.settings import SETTINGS, SMOKE_SETTINGS
+
+    real = not settings.smoke and data.data_folder() is not None
+    name = case.kind.removeprefix("train-")
+    size, shared = (case.size, SETTINGS[name]) if real else (case.smoke, SMOKE_SETTINGS)
+    problem = load_problem(name, size.n, synthetic=not real)
+    seeds = 1 if settings.smoke else settings.num_seeds
+    planned = experiment.plan_experiment(problem, shared, seeds, settings.threads, say)
+    folder = None if settings.smoke else experiment.folder_of(planned)
+    trained = experiment.run_all(planned, folder, say)
+    if settings.smoke:
+        again = experiment.run_all(replace(planned, threads=1), None, say)
+        if trained != again:
+            raise checks.WrongAnswer("the same seed gave other numbers")
+    return {"origin": problem.origin, "size": vars(size), "training": trained}
+
+
 @dataclass(frozen=True)
 class Machine:
     """The machine's record and the means to measure its peak again."""
@@ -497,6 +519,8 @@ def run_case(case: Case, settings: Settings, machine: Machine) -> dict[str, Any]
             run_clusters(case, match, problem, size, settings, machine) for match in case.matches
         ]
         return record
+    if case.suite == "training":
+        return record | run_training(case, settings)
     task = load_task(case, size, settings)
     record["origin"] = task.vectors.origin
     record["matches"] = []
@@ -530,11 +554,16 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--device", default="cpu", help="where in-batch miners find their tensors, such as cuda"
     )
+    parser.add_argument(
+        "--seeds", type=int, default=5, help="runs of each method in the suite training"
+    )
     parser.add_argument("--json", type=Path, help="write the records, one a line")
     parser.add_argument("--smoke", action="store_true", help="tiny sizes, check answers only")
     parsed = parser.parse_args(arguments)
     if parsed.rounds is not None and parsed.rounds < 1:
         parser.error("--rounds must be at least 1")
+    if parsed.seeds < 1:
+        parser.error("--seeds must be at least 1")
     if parsed.threads < 1:
         parser.error("--threads must be at least 1")
     if not (parsed.suite or parsed.case or parsed.smoke or parsed.list):
@@ -561,6 +590,7 @@ def run_all(parsed: argparse.Namespace) -> int:
         parsed.aa,
         frozenset(parsed.extra),
         parsed.device,
+        parsed.seeds,
     )
     cases = find_cases(parsed.suite, parsed.case)
     calibrator = build_calibrator()

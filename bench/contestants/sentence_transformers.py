@@ -99,6 +99,39 @@ def _mine(task: Task, use_faiss: bool) -> Callable[[], Any]:
     return run
 
 
+def mine_rows(
+    queries: Any, corpus: Any, positives: Any, num_negatives: int, relative_margin: float | None
+) -> tuple[Any, Any]:
+    """Its negatives as scores and corpus rows (n, k), nan and -1 where it found too few.
+
+    As triplets, its default, of which a query that it cannot fill has fewer; n-tuples would leave
+    that query out.
+    """
+    documents = [f"d{row}" for row in range(len(corpus))]
+    pairs = {
+        "query": [f"q{row}" for row in range(len(queries))],
+        "answer": [documents[row] for row in positives],
+    }
+    mined = mine_hard_negatives(
+        datasets.Dataset.from_dict(pairs),
+        PrecomputedModel(queries, corpus),
+        corpus=documents,
+        relative_margin=relative_margin,
+        num_negatives=num_negatives,
+        output_scores=True,
+        verbose=False,
+    )
+    shape = len(queries), num_negatives
+    scores, rows = np.full(shape, np.nan, np.float32), np.full(shape, -1, np.int64)
+    columns = np.zeros(len(queries), np.int64)
+    found = zip(mined["query"], mined["negative"], mined["scores"], strict=True)
+    for query, negative, (_, score) in found:
+        line = int(query[1:])
+        scores[line, columns[line]], rows[line, columns[line]] = score, int(negative[1:])
+        columns[line] += 1
+    return scores, rows
+
+
 JOBS = {
     "mine-faiss": lambda task: _mine(task, use_faiss=True),
     "mine-torch": lambda task: _mine(task, use_faiss=False),
