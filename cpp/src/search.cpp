@@ -297,15 +297,21 @@ class Pass {
     // Calls sink for the other queries.
     Rest run(const std::function<void(const Pool&)>& sink) {
         const std::size_t tasks = plan_.num_blocks * plan_.num_shards;
-        run_parallel(tasks, tasks, execution_, [&](std::size_t task, TaskContext& context) {
-            scan(task / plan_.num_shards, task % plan_.num_shards, sink, context);
-            context.checkpoint(1);
+        run_parallel(tasks, total(), execution_, [&](std::size_t task, TaskContext& context) {
+            const std::size_t settled =
+                scan(task / plan_.num_shards, task % plan_.num_shards, sink, context);
+            settled_.fetch_add(settled);
+            context.checkpoint(settled);
         });
         if (plan_.num_shards > 1) merge(sink);
         return std::move(rest_);
     }
 
     [[nodiscard]] std::size_t num_rescored() const noexcept { return rescored_.load(); }
+    // The fraction done, as reported: all but what is left.
+    [[nodiscard]] double done() const noexcept {
+        return static_cast<double>(settled_.load()) / static_cast<double>(total());
+    }
 
   private:
     // What a shard found for a query.
@@ -316,10 +322,13 @@ class Pass {
         bool given_up = true;
     };
 
-    void scan(std::size_t block,
-              std::size_t shard,
-              const std::function<void(const Pool&)>& sink,
-              TaskContext& context) {
+    [[nodiscard]] std::size_t total() const noexcept { return queries_.size() * plan_.num_shards; }
+
+    // Returns for how many queries this part of the corpus is done with.
+    std::size_t scan(std::size_t block,
+                     std::size_t shard,
+                     const std::function<void(const Pool&)>& sink,
+                     TaskContext& context) {
         const std::size_t first = block * plan_.block_size;
         const std::size_t count = std::min(plan_.block_size, queries_.size() - first);
         const std::size_t panel_begin = shard * plan_.shard_panels;
@@ -328,27 +337,30 @@ class Pass {
         const auto queries = queries_.subspan(first, count);
         if (gave_up_.load()) {
             give_up(queries);
-            return;
+            return 0;
         }
+        std::size_t settled = 0;
         std::unique_ptr<Scan> lent = lend_scan();
         Scan& scan = *lent;
         const Guess guess = guesses_fail_.load() ? Guess::no : method_.guess;
         if (scan.run(queries, panel_begin, panel_end, guess, context)) {
-            finish(scan, first, shard, sink, context);
+            settled = finish(scan, first, shard, sink, context);
         } else {
             gave_up_.store(true);
             give_up(queries);
         }
         rescored_.fetch_add(scan.num_rescored());
         take_back(std::move(lent));
+        return settled;
     }
 
-    // Passes on what a scan found for the queries from `first` on.
-    void finish(Scan& scan,
-                std::size_t first,
-                std::size_t shard,
-                const std::function<void(const Pool&)>& sink,
-                TaskContext& context) {
+    // Passes on what a scan found for the queries from `first` on; returns how many are done with.
+    std::size_t finish(Scan& scan,
+                       std::size_t first,
+                       std::size_t shard,
+                       const std::function<void(const Pool&)>& sink,
+                       TaskContext& context) {
+        std::size_t settled = 0;
         std::size_t misguessed = 0;
         for (std::size_t i = 0; i < scan.size(); ++i) {
             context.checkpoint();
@@ -357,10 +369,12 @@ class Pass {
                 continue;
             }
             const Pool pool = scan.pool(i);
+            const bool complete = scan.complete(i);
+            if (complete) ++settled;
             if (plan_.num_shards > 1) {
                 found_[(first + i) * plan_.num_shards + shard] = {
-                    {pool.keys.begin(), pool.keys.end()}, pool.above, scan.complete(i), false};
-            } else if (scan.complete(i)) {
+                    {pool.keys.begin(), pool.keys.end()}, pool.above, complete, false};
+            } else if (complete) {
                 sink(pool);
             } else {
                 misguess(queries_[first + i]);
@@ -369,6 +383,7 @@ class Pass {
         }
         // Where near rows come in clumps a sample of panels misleads: better not to guess at all.
         if (misguessed * 16 > scan.size()) guesses_fail_.store(true);
+        return settled;
     }
 
     // Scans are used again: their memory is large where pools are. One that a task fails in is
@@ -400,7 +415,7 @@ class Pass {
 
     void merge(const std::function<void(const Pool&)>& sink) {
         const std::size_t n = queries_.size();
-        run_parallel(n, n, execution_.at(1), [&](std::size_t i, TaskContext&) {
+        run_parallel(n, n, execution_.at(done()), [&](std::size_t i, TaskContext&) {
             const std::span<const Found> shards(&found_[i * plan_.num_shards], plan_.num_shards);
             if (std::ranges::any_of(shards, &Found::given_up)) {
                 const std::lock_guard lock(rest_mutex_);
@@ -435,6 +450,7 @@ class Pass {
     std::atomic<bool> guesses_fail_{false};
     std::atomic<bool> gave_up_{false};  // a scan was stopped: all queries go on to the next form
     std::atomic<std::size_t> rescored_{0};
+    std::atomic<std::size_t> settled_{0};  // of total(): queries times shards
     std::mutex rest_mutex_;
     Rest rest_;
 };
@@ -459,14 +475,10 @@ class Searcher {
         if (first_form(search_.precision, search_.corpus.rows.cols, search_.kernel) ==
             FormKind::int8) {
             const bool may_give_up = search_.precision == Precision::automatic;
-            queries = screen(queries, FormKind::int8, may_give_up, execution_);
+            queries = screen(queries, FormKind::int8, may_give_up);
             work_.fallen_back = queries.size();
         }
-        if (!queries.empty())
-            screen(queries,
-                   FormKind::float32,
-                   false,
-                   work_.fallen_back != 0 ? execution_.at(1) : execution_);
+        if (!queries.empty()) screen(queries, FormKind::float32, false);
         return work_;
     }
 
@@ -474,23 +486,22 @@ class Searcher {
     // Returns the queries given up.
     std::vector<std::uint32_t> screen(std::span<const std::uint32_t> queries,
                                       FormKind kind,
-                                      bool may_give_up,
-                                      const Execution& execution) {
-        const ScreeningForm& form = search_.corpus.form(kind, execution_.at(0));
-        Pass::Rest rest = pass(queries, {form, Guess::yes, may_give_up}, execution);
+                                      bool may_give_up) {
+        const ScreeningForm& form = search_.corpus.form(kind, execution_.at(done_));
+        Pass::Rest rest = pass(queries, {form, Guess::yes, may_give_up});
         if (rest.misguessed.empty()) return sorted(std::move(rest.given_up));
         work_.rescanned += rest.misguessed.size();
         const std::vector<std::uint32_t> again = sorted(std::move(rest.misguessed));
-        const Pass::Rest last = pass(again, {form, Guess::no, may_give_up}, execution_.at(1));
+        const Pass::Rest last = pass(again, {form, Guess::no, may_give_up});
         rest.given_up.insert(rest.given_up.end(), last.given_up.begin(), last.given_up.end());
         return sorted(std::move(rest.given_up));
     }
 
-    Pass::Rest pass(std::span<const std::uint32_t> queries,
-                    const Method& method,
-                    const Execution& execution) {
-        Pass pass(search_, queries, by_group_, method, execution);
+    // What it leaves to do is also left of the progress: the next pass goes on from there.
+    Pass::Rest pass(std::span<const std::uint32_t> queries, const Method& method) {
+        Pass pass(search_, queries, by_group_, method, execution_.part(done_, 1));
         Pass::Rest rest = pass.run(sink_);
+        done_ += (1 - done_) * pass.done();
         work_.rescored += pass.num_rescored();
         return rest;
     }
@@ -506,6 +517,7 @@ class Searcher {
     const Execution& execution_;
     const std::function<void(const Pool&)>& sink_;
     const bool by_group_;
+    double done_ = 0;  // the fraction reported
     SearchWork work_;
 };
 
