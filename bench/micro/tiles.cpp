@@ -29,7 +29,7 @@ using namespace nearmiss::kernels;
 using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kL1Bytes = std::size_t{16} << 10;  // of tiles; the panel needs room too
-constexpr std::size_t kBlockBytes = std::size_t{128} << 10;
+constexpr std::size_t kBlockBytes = std::size_t{400} << 10;
 constexpr std::size_t kCorpusBytes = std::size_t{64} << 20;
 constexpr std::size_t kSegmentSteps = 24;
 constexpr int kRounds = 7;
@@ -37,6 +37,7 @@ constexpr int kRounds = 7;
 struct Shape {
     std::size_t dim;
     std::size_t panels;
+    std::size_t at_once;  // panels
     std::uint32_t tiles;
 };
 
@@ -50,7 +51,7 @@ double gmacs(const Shape& shape, const Pass& pass) {
     for (int round = 0; round < kRounds; ++round) {
         const auto start = Clock::now();
         for (std::size_t i = 0; i < repeats; ++i)
-            for (std::size_t p = 0; p < shape.panels; ++p) pass(p);
+            for (std::size_t p = 0; p < shape.panels; p += shape.at_once) pass(p);
         const std::chrono::duration<double> seconds = Clock::now() - start;
         best = std::min(best, seconds.count() / static_cast<double>(repeats));
     }
@@ -59,15 +60,19 @@ double gmacs(const Shape& shape, const Pass& pass) {
 
 double float32_rate(const KernelTable& kernel, const Shape& shape) {
     const std::size_t panel_size = shape.dim * kPanelRows;
-    AlignedBuffer<float> panels((shape.panels + 1) * panel_size);
+    AlignedBuffer<float> panels((shape.panels + 2 * kMaxPanels) * panel_size);
     AlignedBuffer<float> tiles(shape.tiles * shape.dim * kTileQueries);
     std::fill_n(panels.data(), panels.size(), 0.01f);
     std::fill_n(tiles.data(), tiles.size(), 0.01f);
     const std::vector<float> never(shape.tiles * kTileQueries, 1e30f);
     const std::vector<float> always(shape.tiles * kTileQueries, -1e30f);
-    std::vector<TileHit> hits(shape.tiles);
+    std::vector<TileHit> hits(shape.tiles * shape.at_once);
     return gmacs(shape, [&](std::size_t p) {
-        kernel.screen({panels.data() + p * panel_size,
+        const float* at = panels.data() + p * panel_size;
+        const float* next = at + shape.at_once * panel_size;
+        kernel.screen({{at, at + panel_size},
+                       {next, next + panel_size},
+                       shape.at_once,
                        tiles.data(),
                        shape.dim,
                        0,
@@ -83,7 +88,8 @@ double float32_rate(const KernelTable& kernel, const Shape& shape) {
 double int8_rate(const KernelTable& kernel, const Shape& shape) {
     const std::size_t steps = shape.dim / kCodesPerStep;
     const std::size_t segments = (steps + kSegmentSteps - 1) / kSegmentSteps;
-    AlignedBuffer<std::uint8_t> panels((shape.panels + 1) * steps * kPanelStepBytes);
+    const std::size_t panel_bytes = steps * kPanelStepBytes;
+    AlignedBuffer<std::uint8_t> panels((shape.panels + 2 * kMaxPanels) * panel_bytes);
     AlignedBuffer<std::int8_t> tiles(shape.tiles * steps * kTileStepBytes);
     std::fill_n(panels.data(), panels.size(), std::uint8_t{129});
     std::fill_n(tiles.data(), tiles.size(), std::int8_t{1});
@@ -91,10 +97,14 @@ double int8_rate(const KernelTable& kernel, const Shape& shape) {
     const std::vector<CodeStart> starts(shape.tiles * segments * kTileQueries);
     const std::vector<float> factors(shape.tiles * kTileQueries, 1.0f);
     const std::vector<float> never(shape.tiles * kTileQueries, 1e30f);
-    std::vector<TileHit> hits(shape.tiles);
+    std::vector<TileHit> hits(shape.tiles * shape.at_once);
     return gmacs(shape, [&](std::size_t p) {
-        kernel.screen_codes({panels.data() + p * steps * kPanelStepBytes,
-                             terms,
+        const std::uint8_t* at = panels.data() + p * panel_bytes;
+        const std::uint8_t* next = at + shape.at_once * panel_bytes;
+        kernel.screen_codes({{at, at + panel_bytes},
+                             {next, next + panel_bytes},
+                             {terms, terms},
+                             shape.at_once,
                              tiles.data(),
                              starts.data(),
                              factors.data(),
@@ -109,7 +119,7 @@ double int8_rate(const KernelTable& kernel, const Shape& shape) {
 }
 
 std::uint32_t fitting(std::size_t room, std::size_t tile_bytes) {
-    return static_cast<std::uint32_t>(std::max<std::size_t>(1, room / tile_bytes));
+    return static_cast<std::uint32_t>(std::max<std::size_t>(2, room / tile_bytes));
 }
 
 void report(const char* tile, std::size_t dim, double in_l1, double in_place) {
@@ -118,12 +128,14 @@ void report(const char* tile, std::size_t dim, double in_l1, double in_place) {
 
 void measure(std::size_t dim) {
     const KernelTable& kernel = active();
+    const std::size_t at_once = kernel.panels_at_once;
     const auto in_l1 = [&](std::size_t bytes) {
-        return Shape{dim, 1, fitting(kL1Bytes, bytes * dim * kTileQueries)};
+        return Shape{dim, at_once, at_once, fitting(kL1Bytes, bytes * dim * kTileQueries)};
     };
     const auto in_place = [&](std::size_t bytes) {
         return Shape{dim,
-                     kCorpusBytes / (bytes * dim * kPanelRows),
+                     kCorpusBytes / (bytes * dim * kPanelRows) / at_once * at_once,
+                     at_once,
                      fitting(kBlockBytes, bytes * dim * kTileQueries)};
     };
     report("float32",

@@ -28,6 +28,12 @@ class QueryBlock {
     void prepare(std::span<const std::uint32_t> queries);
 
     [[nodiscard]] std::size_t size() const noexcept { return queries_.size(); }
+    // How many panels are fastest together.
+    [[nodiscard]] std::size_t panels_at_once() const noexcept {
+        return search_.kernel.panels_at_once;
+    }
+    // The most hits of a call of screen().
+    [[nodiscard]] std::size_t max_hits() const noexcept { return num_tiles() * panels_at_once(); }
     [[nodiscard]] std::uint32_t num_tiles() const noexcept {
         return static_cast<std::uint32_t>((size() + kernels::kTileQueries - 1) /
                                           kernels::kTileQueries);
@@ -46,11 +52,11 @@ class QueryBlock {
     }
 
     // Calls the screening tile; thresholds of unused places never pass.
-    [[nodiscard]] std::uint32_t screen(std::size_t panel,
+    [[nodiscard]] std::uint32_t screen(const PanelGroup& panels,
                                        TileRange tiles,
                                        kernels::TileHit* hits) const {
         return packed_->screen(
-            panel,
+            panels,
             tiles,
             {early_.data(), lower_.data(), has_ceiling_ ? upper_.data() : nullptr},
             hits);

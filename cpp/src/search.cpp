@@ -134,7 +134,7 @@ class Scan {
              TaskContext& context) {
         block_.prepare(queries);
         tiles_.reset();
-        hits_.resize(block_.num_tiles());
+        hits_.resize(block_.max_hits());
         reservoirs_.reset(block_, search_.pool_size, guess);
         const std::size_t rows = (panel_end - panel_begin) * kPanelRows;
         std::size_t done = 0;  // the last sampling
@@ -174,12 +174,16 @@ class Scan {
     // False if the scan was stopped.
     template <class Wanted>
     bool scan_panels(std::size_t begin, std::size_t end, Wanted wanted, TaskContext& context) {
-        for (std::size_t p = begin; p < end; ++p) {
-            if (wanted(p)) scan_panel(p);
-            if ((p - begin) % kPanelsPerCheckpoint != 0) continue;
+        PanelGroups groups(begin, end, block_.panels_at_once(), wanted);
+        std::size_t checked = begin;
+        for (PanelGroup group = groups.take(); group.count != 0; group = groups.take()) {
+            scan_group(group);
+            const std::size_t done = group.at[group.count - 1] + 1;
+            if (done - checked < kPanelsPerCheckpoint) continue;
+            checked = done;
             context.checkpoint();
             // An eighth in advance: the first rows are always more.
-            const std::size_t rows = (p - begin + (end - begin) / 8) * kPanelRows;
+            const std::size_t rows = (done - begin + (end - begin) / 8) * kPanelRows;
             allow(affordable(rows, search_.pool_size, dim()));
             if (reservoirs_.part_given_up() > kSavedByCodes) return false;
         }
@@ -190,29 +194,36 @@ class Scan {
         if (method_.may_give_up) reservoirs_.set_allowance(rows);
     }
 
-    void scan_panel(std::size_t panel) {
+    void scan_group(const PanelGroup& panels) {
         if (!by_group_) {
-            screen(panel, {0, block_.num_tiles()});
+            screen(panels, {0, block_.num_tiles()});
             return;
         }
         const PackedCorpus& corpus = search_.corpus;
-        const std::size_t first = panel * kPanelRows;
-        const std::size_t last = std::min(first + kPanelRows, corpus.num_rows()) - 1;
+        const std::size_t last_panel = panels.at[panels.count - 1];
+        const std::size_t first = panels.at[0] * kPanelRows;
+        const std::size_t last = std::min((last_panel + 1) * kPanelRows, corpus.num_rows()) - 1;
         const std::int64_t lowest = corpus.groups[corpus.row_at(first)];
         const std::int64_t highest = corpus.groups[corpus.row_at(last)];
+        if (panels.count > 1 && lowest != highest) {
+            // The tiles for one may be few, and those for both many.
+            for (std::size_t p = 0; p < panels.count; ++p)
+                scan_group({1, {panels.at[p]}, {panels.next[p]}});
+            return;
+        }
         // Most panels are of the same group as the one before.
         if (!tiles_ || lowest != lowest_group_ || highest != highest_group_) {
             tiles_ = block_.tiles_for_groups(lowest, highest, search_.rules->limits->within_groups);
             lowest_group_ = lowest;
             highest_group_ = highest;
         }
-        for (std::size_t i = 0; i < tiles_->count; ++i) screen(panel, tiles_->at[i]);
+        for (std::size_t i = 0; i < tiles_->count; ++i) screen(panels, tiles_->at[i]);
     }
 
-    void screen(std::size_t panel, TileRange tiles) {
+    void screen(const PanelGroup& panels, TileRange tiles) {
         if (tiles.begin >= tiles.end) return;
-        const std::uint32_t count = block_.screen(panel, tiles, hits_.data());
-        for (std::uint32_t h = 0; h < count; ++h) collect(hits_[h], panel);
+        const std::uint32_t count = block_.screen(panels, tiles, hits_.data());
+        for (std::uint32_t h = 0; h < count; ++h) collect(hits_[h], panels.at[hits_[h].panel]);
     }
 
     void collect(const kernels::TileHit& hit, std::size_t panel) {

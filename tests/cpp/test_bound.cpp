@@ -181,11 +181,15 @@ class Probe {
     // visit(query, row, (screened value - screened(score)) / error) for every pair with a score in
     // the range of float32.
     void each(const std::function<void(std::size_t, std::size_t, double)>& visit) {
-        std::vector<kernels::TileHit> hits(block_.num_tiles());
-        for (std::size_t p = 0; p < packed_.num_panels(); ++p) {
-            const std::uint32_t count = block_.screen(p, {0, block_.num_tiles()}, hits.data());
-            CHECK(count == block_.num_tiles());  // the lowest threshold lets everything pass
-            for (std::uint32_t h = 0; h < count; ++h) each_of(hits[h], p, visit);
+        std::vector<kernels::TileHit> hits(block_.max_hits());
+        PanelGroups groups(
+            0, packed_.num_panels(), block_.panels_at_once(), [](std::size_t) { return true; });
+        for (PanelGroup group = groups.take(); group.count != 0; group = groups.take()) {
+            const std::uint32_t count = block_.screen(group, {0, block_.num_tiles()}, hits.data());
+            // The lowest threshold lets everything pass.
+            CHECK(count == block_.num_tiles() * group.count);
+            for (std::uint32_t h = 0; h < count; ++h)
+                each_of(hits[h], group.at[hits[h].panel], visit);
         }
     }
 
@@ -414,8 +418,10 @@ class CodeTile {
         const float terms[kernels::kPanelRows] = {};
         const float factors[kernels::kTileQueries] = {};
         std::vector<float> lower(kernels::kTileQueries, std::numeric_limits<float>::lowest());
-        CHECK(kernels::active().screen_codes({panel_.data(),
-                                              terms,
+        CHECK(kernels::active().screen_codes({{panel_.data()},
+                                              {panel_.data()},
+                                              {terms},
+                                              1,
                                               tile_.data(),
                                               starts_.data(),
                                               factors,

@@ -34,11 +34,11 @@ class BoastfulQueries final : public PackedQueries {
         queries_->pack(queries, scales);
         for (ScreenScale& scale : scales) scale.error *= part_;
     }
-    std::uint32_t screen(std::size_t panel,
+    std::uint32_t screen(const PanelGroup& panels,
                          TileRange tiles,
                          const Thresholds& thresholds,
                          kernels::TileHit* hits) const override {
-        return queries_->screen(panel, tiles, thresholds, hits);
+        return queries_->screen(panels, tiles, thresholds, hits);
     }
 
   private:

@@ -74,19 +74,25 @@ class Float32Queries final : public PackedQueries {
         }
     }
 
-    std::uint32_t screen(std::size_t panel,
+    std::uint32_t screen(const PanelGroup& panels,
                          TileRange tiles,
                          const Thresholds& thresholds,
                          kernels::TileHit* hits) const override {
-        const kernels::ScreenTask task{form_.panels_.data() + panel * form_.panel_size(),
-                                       tiles_.data(),
-                                       form_.depth_,
-                                       tiles.begin,
-                                       tiles.end,
-                                       form_.early_depth_,
-                                       thresholds.early,
-                                       thresholds.lower,
-                                       thresholds.upper};
+        kernels::ScreenTask task{{},
+                                 {},
+                                 panels.count,
+                                 tiles_.data(),
+                                 form_.depth_,
+                                 tiles.begin,
+                                 tiles.end,
+                                 form_.early_depth_,
+                                 thresholds.early,
+                                 thresholds.lower,
+                                 thresholds.upper};
+        for (std::size_t p = 0; p < panels.count; ++p) {
+            task.panels[p] = form_.panels_.data() + panels.at[p] * form_.panel_size();
+            task.next[p] = form_.panels_.data() + panels.next[p] * form_.panel_size();
+        }
         return kernel_.screen(task, hits);
     }
 

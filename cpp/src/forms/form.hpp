@@ -12,6 +12,7 @@
 #include "forms/bound.hpp"
 #include "kernels/kernels.hpp"
 #include "nearmiss/corpus.hpp"
+#include "panel_groups.hpp"
 
 namespace nearmiss {
 
@@ -36,9 +37,9 @@ class PackedQueries {
     // Query i goes to place i % kTileQueries of tile i / kTileQueries; scales[i] is its scale.
     virtual void pack(std::span<const ExactQuery> queries, std::span<ScreenScale> scales) = 0;
 
-    // Writes a hit for every tile of the range with something to look at in the panel; returns how
-    // many. The range is not empty.
-    [[nodiscard]] virtual std::uint32_t screen(std::size_t panel,
+    // Writes a hit for every tile of the range and panel of the group with something to look at;
+    // returns how many. Neither is empty.
+    [[nodiscard]] virtual std::uint32_t screen(const PanelGroup& panels,
                                                TileRange tiles,
                                                const Thresholds& thresholds,
                                                kernels::TileHit* hits) const = 0;

@@ -300,21 +300,28 @@ class Int8Queries final : public PackedQueries {
         }
     }
 
-    std::uint32_t screen(std::size_t panel,
+    std::uint32_t screen(const PanelGroup& panels,
                          TileRange tiles,
                          const Thresholds& thresholds,
                          kernels::TileHit* hits) const override {
-        const kernels::CodeScreenTask task{form_.codes_.data() + panel * form_.panel_bytes(),
-                                           form_.row_terms_.data() + panel * kPanelRows,
-                                           tiles_.data(),
-                                           starts_.data(),
-                                           term_factors_.data(),
-                                           form_.steps_,
-                                           form_.segment_steps_,
-                                           tiles.begin,
-                                           tiles.end,
-                                           thresholds.lower,
-                                           thresholds.upper};
+        kernels::CodeScreenTask task{{},
+                                     {},
+                                     {},
+                                     panels.count,
+                                     tiles_.data(),
+                                     starts_.data(),
+                                     term_factors_.data(),
+                                     form_.steps_,
+                                     form_.segment_steps_,
+                                     tiles.begin,
+                                     tiles.end,
+                                     thresholds.lower,
+                                     thresholds.upper};
+        for (std::size_t p = 0; p < panels.count; ++p) {
+            task.panels[p] = form_.codes_.data() + panels.at[p] * form_.panel_bytes();
+            task.next[p] = form_.codes_.data() + panels.next[p] * form_.panel_bytes();
+            task.row_terms[p] = form_.row_terms_.data() + panels.at[p] * kPanelRows;
+        }
         return kernel_.screen_codes(task, hits);
     }
 

@@ -13,17 +13,23 @@ namespace nearmiss::kernels {
 inline constexpr std::size_t kPanelRows = 16;
 inline constexpr std::size_t kTileQueries = 6;
 
+// The most panels of a task.
+inline constexpr std::size_t kMaxPanels = 2;
+
 // One tile x panel whose scores are worth a look.
 struct TileHit {
     std::uint32_t tile;
+    std::uint32_t panel;                 // of the task's
     std::uint16_t passed[kTileQueries];  // bit r: lower <= score of lane r (<= upper, if any)
     std::uint16_t above[kTileQueries];   // bit r: score of lane r > upper
     float scores[kTileQueries][kPanelRows];
 };
 
 struct ScreenTask {
-    const float* panel;  // depth x kPanelRows, 64-byte aligned; the next one to come lies behind it
-    const float* tiles;  // tile t at tiles + t * depth * kTileQueries
+    const float* panels[kMaxPanels];  // each depth x kPanelRows, 64-byte aligned
+    const float* next[kMaxPanels];    // those to come next, which are fetched ahead
+    std::size_t num_panels;           // 1 to kMaxPanels
+    const float* tiles;               // tile t at tiles + t * depth * kTileQueries
     std::size_t depth;
     std::uint32_t tile_begin;
     std::uint32_t tile_end;  // > tile_begin
@@ -59,11 +65,13 @@ struct CodeStart {
 };
 
 struct CodeScreenTask {
-    const std::uint8_t* panel;  // steps x kPanelStepBytes, 64-byte aligned; the next one behind
-    const float* row_terms;     // kPanelRows
-    const std::int8_t* tiles;   // tile t at tiles + t * steps * kTileStepBytes
-    const CodeStart* starts;    // segments x kTileQueries for every tile
-    const float* term_factors;  // one per query of the block
+    const std::uint8_t* panels[kMaxPanels];  // each steps x kPanelStepBytes, 64-byte aligned
+    const std::uint8_t* next[kMaxPanels];    // those to come next, which are fetched ahead
+    const float* row_terms[kMaxPanels];      // kPanelRows for every panel
+    std::size_t num_panels;                  // 1 to kMaxPanels
+    const std::int8_t* tiles;                // tile t at tiles + t * steps * kTileStepBytes
+    const CodeStart* starts;                 // segments x kTileQueries for every tile
+    const float* term_factors;               // one per query of the block
     std::size_t steps;
     std::size_t segment_steps;  // the last segment may be shorter
     std::uint32_t tile_begin;
@@ -144,8 +152,10 @@ struct PairBlock {
 struct KernelTable {
     const char* name;
 
-    // Writes a TileHit for every tile with something to look at; returns how many. Scores carry
-    // at most gamma_depth(2^-24) of relative rounding (see bound.hpp).
+    // With how many panels a task is fastest.
+    std::size_t panels_at_once;
+    // Writes a TileHit for every tile and panel with something to look at, in any order; returns
+    // how many. Scores carry at most gamma_depth(2^-24) of relative rounding (see bound.hpp).
     std::uint32_t (*screen)(const ScreenTask& task, TileHit* hits);
 
     // How many times the rate of `screen` that of `screen_codes` is, about.

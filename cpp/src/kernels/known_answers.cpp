@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "aligned_buffer.hpp"
@@ -55,7 +56,7 @@ bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
 
 // ---- tiles -------------------------------------------------------------------------------------
 bool same_hit(const TileHit& a, const TileHit& b) {
-    return a.tile == b.tile && std::ranges::equal(a.passed, b.passed) &&
+    return a.tile == b.tile && a.panel == b.panel && std::ranges::equal(a.passed, b.passed) &&
            std::ranges::equal(a.above, b.above) &&
            std::equal(a.scores[0], a.scores[0] + kTileQueries * kPanelRows, b.scores[0]);
 }
@@ -65,8 +66,9 @@ using Screen = std::uint32_t (*)(const Task&, TileHit*);
 
 template <class Task>
 std::vector<TileHit> hits_of(Screen<Task> screen, const Task& task) {
-    std::vector<TileHit> hits(task.tile_end - task.tile_begin);
+    std::vector<TileHit> hits((task.tile_end - task.tile_begin) * task.num_panels);
     hits.resize(screen(task, hits.data()));
+    std::ranges::sort(hits, {}, [](const TileHit& hit) { return std::pair(hit.panel, hit.tile); });
     return hits;
 }
 
@@ -76,7 +78,7 @@ struct Thresholds {
 };
 
 // Scores that occur, since equality decides; every fifth tile is not worth a look. `all` holds
-// every tile.
+// every tile of every panel.
 Thresholds thresholds_among(const std::vector<TileHit>& all, std::uint32_t tile_end) {
     Thresholds at{std::vector<float>(tile_end * kTileQueries, kNever),
                   std::vector<float>(tile_end * kTileQueries, kNever)};
@@ -112,14 +114,22 @@ bool screens_right(Screen<Task> screen, Screen<Task> reference, Task task) {
 bool screen_is_right(const KernelTable& table) {
     struct Shape {
         std::size_t depth;
+        std::size_t num_panels;
         std::uint32_t tile_begin, tile_end;
     };
-    for (const Shape shape : {Shape{1, 0, 1}, Shape{7, 1, 4}, Shape{37, 0, 9}, Shape{130, 2, 7}}) {
+    for (const Shape shape : {Shape{1, 1, 0, 1},
+                              Shape{7, 2, 1, 4},
+                              Shape{37, 2, 0, 9},
+                              Shape{130, 1, 2, 7},
+                              Shape{40, 2, 3, 4}}) {
         Numbers numbers(shape.depth);
-        const auto panel = numbers.integers(shape.depth * kPanelRows, 99);
+        const std::size_t panel_size = shape.depth * kPanelRows;
+        const auto panels = numbers.integers(kMaxPanels * panel_size, 99);
         const auto tiles = numbers.integers(shape.tile_end * shape.depth * kTileQueries, 20);
         std::vector<float> early(shape.tile_end * kTileQueries, -kNever);
-        ScreenTask task{panel.data(),
+        ScreenTask task{{panels.data(), panels.data() + panel_size},
+                        {panels.data(), panels.data()},
+                        shape.num_panels,
                         tiles.data(),
                         shape.depth,
                         shape.tile_begin,
@@ -164,25 +174,29 @@ std::vector<CodeStart> starts_of(const AlignedBuffer<std::int8_t>& tiles,
 struct CodeShape {
     std::size_t steps;
     std::size_t segment_steps;
+    std::size_t num_panels;
     std::uint32_t tile_begin, tile_end;
     int query_limit;  // 2 * segment_steps * kMaxRowCode * query_limit <= kMaxSegmentSum
 };
 
 bool screens_codes_right(const KernelTable& table, const CodeShape& shape) {
     Numbers numbers(shape.steps);
-    AlignedBuffer<std::uint8_t> panel(shape.steps * kPanelStepBytes);
-    for (std::size_t i = 0; i < panel.size(); ++i)
-        panel[i] = static_cast<std::uint8_t>(
+    const std::size_t panel_bytes = shape.steps * kPanelStepBytes;
+    AlignedBuffer<std::uint8_t> panels(kMaxPanels * panel_bytes);
+    for (std::size_t i = 0; i < panels.size(); ++i)
+        panels[i] = static_cast<std::uint8_t>(
             kCodeOffset + std::clamp(numbers.within(2 * kMaxRowCode), -kMaxRowCode, kMaxRowCode));
     AlignedBuffer<std::int8_t> tiles(shape.tile_end * shape.steps * kTileStepBytes);
     for (std::size_t i = 0; i < tiles.size(); ++i)
         tiles[i] = static_cast<std::int8_t>(std::clamp(
             numbers.within(2 * shape.query_limit), -shape.query_limit, shape.query_limit));
     const auto starts = starts_of(tiles, shape.tile_end, shape.steps, shape.segment_steps);
-    const auto terms = numbers.integers(kPanelRows, 50);
+    const auto terms = numbers.integers(kMaxPanels * kPanelRows, 50);
     const auto factors = numbers.integers(shape.tile_end * kTileQueries, 9);
-    const CodeScreenTask task{panel.data(),
-                              terms.data(),
+    const CodeScreenTask task{{panels.data(), panels.data() + panel_bytes},
+                              {panels.data(), panels.data()},
+                              {terms.data(), terms.data() + kPanelRows},
+                              shape.num_panels,
                               tiles.data(),
                               starts.data(),
                               factors.data(),
@@ -197,10 +211,11 @@ bool screens_codes_right(const KernelTable& table, const CodeShape& shape) {
 
 bool screen_codes_is_right(const KernelTable& table) {
     // The sums of the second wrap around 16 bits again and again.
-    for (const CodeShape& shape : {CodeShape{1, 24, 0, 1, kMaxQueryCode},
-                                   CodeShape{7, 2, 1, 4, kMaxQueryCode},
-                                   CodeShape{33, 24, 0, 9, 5},
-                                   CodeShape{41, 8, 2, 7, 16}})
+    for (const CodeShape& shape : {CodeShape{1, 24, 1, 0, 1, kMaxQueryCode},
+                                   CodeShape{7, 2, 2, 1, 4, kMaxQueryCode},
+                                   CodeShape{33, 24, 2, 0, 9, 5},
+                                   CodeShape{41, 8, 1, 2, 7, 16},
+                                   CodeShape{9, 2, 2, 3, 4, kMaxQueryCode}})
         if (!screens_codes_right(table, shape)) return false;
     return true;
 }

@@ -16,6 +16,7 @@ constexpr std::size_t kMinTilesPerBlock = 8;
 constexpr std::size_t kMaxTilesPerBlock = 64;
 // Where rows tie there are very many; they are then settled as they come.
 constexpr std::size_t kMostCandidates = std::size_t{1} << 18;
+constexpr std::size_t kPanelsPerCheckpoint = 16;
 
 }  // namespace
 
@@ -35,17 +36,19 @@ std::size_t NearestScan::run(std::span<const std::uint32_t> queries,
                              std::span<Key> best,
                              TaskContext& context) {
     block_.prepare(queries);
-    hits_.resize(block_.num_tiles());
+    hits_.resize(block_.max_hits());
     last_.assign(block_.size(), kFirst);
     candidates_.clear();  // a run may have been stopped
     best_ = best;
     num_scored_ = 0;
     for (std::size_t i = 0; i < block_.size(); ++i) raise_threshold(i);
-    for (std::size_t panel = 0; panel < search_.corpus.num_panels(); ++panel) {
-        const std::uint32_t count = block_.screen(panel, {0, block_.num_tiles()}, hits_.data());
-        for (std::uint32_t h = 0; h < count; ++h) collect(hits_[h], panel);
+    PanelGroups groups(
+        0, search_.corpus.num_panels(), block_.panels_at_once(), [](std::size_t) { return true; });
+    for (PanelGroup group = groups.take(); group.count != 0; group = groups.take()) {
+        const std::uint32_t count = block_.screen(group, {0, block_.num_tiles()}, hits_.data());
+        for (std::uint32_t h = 0; h < count; ++h) collect(hits_[h], group.at[hits_[h].panel]);
         if (candidates_.size() >= kMostCandidates) settle();
-        if (panel % 16 == 0) context.checkpoint();
+        if (group.at[0] % kPanelsPerCheckpoint == 0) context.checkpoint();
     }
     settle();
     return num_scored_;

@@ -19,182 +19,227 @@ using nearmiss::kernels::CodeStart;
 using nearmiss::kernels::kPanelStepBytes;
 using nearmiss::kernels::kTileStepBytes;
 
+// Of one tile and one panel.
 struct CodeAccumulators {
     CodeSums at[kTileQueries][kVectors];
 };
 
-// Exact sums of a tile, in memory: they are touched once per segment.
+// Exact sums of a tile and a panel, in memory: they are touched once per segment.
 struct WideSums {
     alignas(64) std::int32_t at[kTileQueries][kPanelRows];
 };
 
-template <std::size_t kTiles>
-NEARMISS_ALWAYS_INLINE inline void accumulate_codes(CodeAccumulators (&sums)[kTiles],
-                                                    const std::int8_t* const (&tiles)[kTiles],
-                                                    const std::uint8_t* panel) {
-    RowCodes rows[kVectors];
-    unrolled<kVectors>([&](auto v) NEARMISS_ALWAYS_INLINE {
-        rows[v] = load_row_codes(panel + v * (kPanelStepBytes / kVectors));
+// Where kPanels panels and kTiles tiles are read from next.
+template <std::size_t kPanels, std::size_t kTiles>
+struct CodeCursor {
+    const std::uint8_t* panels[kPanels];
+    const std::int8_t* tiles[kTiles];
+    const CodeStart* starts;
+    std::size_t starts_per_tile;
+
+    CodeCursor(const CodeScreenTask& task, std::size_t first_panel, std::uint32_t t) {
+        const std::size_t segments = (task.steps + task.segment_steps - 1) / task.segment_steps;
+        unrolled<kPanels>([&](auto p)
+                              NEARMISS_ALWAYS_INLINE { panels[p] = task.panels[first_panel + p]; });
+        unrolled<kTiles>([&](auto i) NEARMISS_ALWAYS_INLINE {
+            tiles[i] = task.tiles + (t + i) * task.steps * kTileStepBytes;
+        });
+        starts = task.starts + t * segments * kTileQueries;
+        starts_per_tile = segments * kTileQueries;
+    }
+
+    NEARMISS_ALWAYS_INLINE void advance() {
+        unrolled<kPanels>([&](auto p) NEARMISS_ALWAYS_INLINE { panels[p] += kPanelStepBytes; });
+        unrolled<kTiles>([&](auto t) NEARMISS_ALWAYS_INLINE { tiles[t] += kTileStepBytes; });
+    }
+};
+
+template <std::size_t kPanels, std::size_t kTiles>
+NEARMISS_ALWAYS_INLINE inline void accumulate_codes(CodeAccumulators (&sums)[kTiles][kPanels],
+                                                    const CodeCursor<kPanels, kTiles>& at) {
+    RowCodes rows[kPanels][kVectors];
+    unrolled<kPanels>([&](auto p) NEARMISS_ALWAYS_INLINE {
+        unrolled<kVectors>([&](auto v) NEARMISS_ALWAYS_INLINE {
+            rows[p][v] = load_row_codes(at.panels[p] + v * (kPanelStepBytes / kVectors));
+        });
     });
     unrolled<kTiles>([&](auto t) NEARMISS_ALWAYS_INLINE {
         unrolled<kTileQueries>([&](auto q) NEARMISS_ALWAYS_INLINE {
-            const QueryCodes query = broadcast_query_codes(tiles[t] + q * 4);
-            unrolled<kVectors>([&](auto v) NEARMISS_ALWAYS_INLINE {
-                sums[t].at[q][v] = multiply_add_codes(sums[t].at[q][v], rows[v], query);
+            const QueryCodes query = broadcast_query_codes(at.tiles[t] + q * 4);
+            unrolled<kPanels>([&](auto p) NEARMISS_ALWAYS_INLINE {
+                unrolled<kVectors>([&](auto v) NEARMISS_ALWAYS_INLINE {
+                    CodeSums& sum = sums[t][p].at[q][v];
+                    sum = multiply_add_codes(sum, rows[p][v], query);
+                });
             });
         });
     });
 }
 
-// Where a panel and kTiles tiles are read from next.
-template <std::size_t kTiles>
-struct CodeCursor {
-    const std::int8_t* tiles[kTiles];
-    const std::uint8_t* panel;
-    const CodeStart* starts;
-    std::size_t starts_per_tile;
-};
-
-template <std::size_t kTiles>
-NEARMISS_ALWAYS_INLINE inline CodeCursor<kTiles> cursor_at(const CodeScreenTask& task,
-                                                           std::uint32_t t) {
-    const std::size_t segments = (task.steps + task.segment_steps - 1) / task.segment_steps;
-    CodeCursor<kTiles> cursor;
-    unrolled<kTiles>([&](auto i) NEARMISS_ALWAYS_INLINE {
-        cursor.tiles[i] = task.tiles + (t + i) * task.steps * kTileStepBytes;
-    });
-    cursor.panel = task.panel;
-    cursor.starts = task.starts + t * segments * kTileQueries;
-    cursor.starts_per_tile = segments * kTileQueries;
-    return cursor;
-}
-
 // Sums over the next `steps`, from what `start(of tile t, query q)` says.
-template <std::size_t kTiles, class Start>
-NEARMISS_ALWAYS_INLINE inline void sum_steps(CodeAccumulators (&sums)[kTiles],
-                                             CodeCursor<kTiles>& cursor,
+template <std::size_t kPanels, std::size_t kTiles, class Start>
+NEARMISS_ALWAYS_INLINE inline void sum_steps(CodeAccumulators (&sums)[kTiles][kPanels],
+                                             CodeCursor<kPanels, kTiles>& cursor,
                                              std::size_t steps,
                                              const Start& start) {
     unrolled<kTiles>([&](auto t) NEARMISS_ALWAYS_INLINE {
-        for_each_accumulator([&](auto q, auto v) NEARMISS_ALWAYS_INLINE {
-            sums[t].at[q][v] = start_sums(start(t, q));
+        unrolled<kTileQueries>([&](auto q) NEARMISS_ALWAYS_INLINE {
+            const CodeSums first = start_sums(start(t, q));
+            unrolled<kPanels>([&](auto p) NEARMISS_ALWAYS_INLINE {
+                unrolled<kVectors>([&](auto v)
+                                       NEARMISS_ALWAYS_INLINE { sums[t][p].at[q][v] = first; });
+            });
         });
     });
     for (std::size_t step = 0; step < steps; ++step) {
-        accumulate_codes<kTiles>(sums, cursor.tiles, cursor.panel);
-        unrolled<kTiles>([&](auto t) NEARMISS_ALWAYS_INLINE { cursor.tiles[t] += kTileStepBytes; });
-        cursor.panel += kPanelStepBytes;
+        accumulate_codes<kPanels, kTiles>(sums, cursor);
+        cursor.advance();
     }
 }
 
-template <std::size_t kTiles>
-NEARMISS_ALWAYS_INLINE inline void sum_segment(CodeAccumulators (&sums)[kTiles],
-                                               CodeCursor<kTiles>& cursor,
+template <std::size_t kPanels, std::size_t kTiles>
+NEARMISS_ALWAYS_INLINE inline void sum_segment(CodeAccumulators (&sums)[kTiles][kPanels],
+                                               CodeCursor<kPanels, kTiles>& cursor,
                                                std::size_t steps) {
-    sum_steps<kTiles>(sums, cursor, steps, [&](auto t, auto q) NEARMISS_ALWAYS_INLINE {
+    sum_steps<kPanels, kTiles>(sums, cursor, steps, [&](auto t, auto q) NEARMISS_ALWAYS_INLINE {
         return cursor.starts[t * cursor.starts_per_tile + q];
     });
     cursor.starts += kTileQueries;
 }
 
-template <std::size_t kTiles>
+template <std::size_t kPanels, std::size_t kTiles>
 NEARMISS_ALWAYS_INLINE inline void sum_by_segments(const CodeScreenTask& task,
-                                                   CodeCursor<kTiles> cursor,
-                                                   WideSums (&wide)[kTiles]) {
+                                                   CodeCursor<kPanels, kTiles> cursor,
+                                                   WideSums (&wide)[kTiles][kPanels]) {
     const std::size_t first = task.steps < task.segment_steps ? task.steps : task.segment_steps;
-    CodeAccumulators sums[kTiles];
-    sum_segment<kTiles>(sums, cursor, first);
-    unrolled<kTiles>([&](auto t) NEARMISS_ALWAYS_INLINE {
+    CodeAccumulators sums[kTiles][kPanels];
+    sum_segment<kPanels, kTiles>(sums, cursor, first);
+    for_each_pair<kPanels, kTiles>([&](auto t, auto p) NEARMISS_ALWAYS_INLINE {
         for_each_accumulator([&](auto q, auto v) NEARMISS_ALWAYS_INLINE {
-            store_i32(&wide[t].at[q][v * kLanes], widen_sums(sums[t].at[q][v]));
+            store_i32(&wide[t][p].at[q][v * kLanes], widen_sums(sums[t][p].at[q][v]));
         });
     });
     for (std::size_t done = first; done < task.steps; done += task.segment_steps) {
         const std::size_t rest = task.steps - done;
-        CodeAccumulators more[kTiles];
-        sum_segment<kTiles>(more, cursor, rest < task.segment_steps ? rest : task.segment_steps);
-        unrolled<kTiles>([&](auto t) NEARMISS_ALWAYS_INLINE {
+        CodeAccumulators more[kTiles][kPanels];
+        sum_segment<kPanels, kTiles>(
+            more, cursor, rest < task.segment_steps ? rest : task.segment_steps);
+        for_each_pair<kPanels, kTiles>([&](auto t, auto p) NEARMISS_ALWAYS_INLINE {
             for_each_accumulator([&](auto q, auto v) NEARMISS_ALWAYS_INLINE {
-                std::int32_t* place = &wide[t].at[q][v * kLanes];
-                store_i32(place, add(widen_sums(more[t].at[q][v]), load_i32(place)));
+                std::int32_t* place = &wide[t][p].at[q][v * kLanes];
+                store_i32(place, add(widen_sums(more[t][p].at[q][v]), load_i32(place)));
             });
         });
     }
 }
 
 // For sums that hold 32 bits. No total leaves them, since no segment's does.
-template <std::size_t kTiles>
+template <std::size_t kPanels, std::size_t kTiles>
 NEARMISS_ALWAYS_INLINE inline void sum_in_one_walk(const CodeScreenTask& task,
-                                                   CodeCursor<kTiles> cursor,
-                                                   WideSums (&wide)[kTiles]) {
-    CodeAccumulators sums[kTiles];
-    sum_steps<kTiles>(sums, cursor, task.steps, [&](auto t, auto q) NEARMISS_ALWAYS_INLINE {
-        CodeStart total{};
-        const CodeStart* starts = cursor.starts + t * cursor.starts_per_tile;
-        for (std::size_t s = q; s < cursor.starts_per_tile; s += kTileQueries)
-            total.sum += starts[s].sum;
-        return total;
-    });
-    unrolled<kTiles>([&](auto t) NEARMISS_ALWAYS_INLINE {
-        for_each_accumulator([&](auto q, auto v) NEARMISS_ALWAYS_INLINE {
-            store_i32(&wide[t].at[q][v * kLanes], widen_sums(sums[t].at[q][v]));
+                                                   CodeCursor<kPanels, kTiles> cursor,
+                                                   CodeAccumulators (&sums)[kTiles][kPanels]) {
+    sum_steps<kPanels, kTiles>(
+        sums, cursor, task.steps, [&](auto t, auto q) NEARMISS_ALWAYS_INLINE {
+            CodeStart total{};
+            const CodeStart* starts = cursor.starts + t * cursor.starts_per_tile;
+            for (std::size_t s = q; s < cursor.starts_per_tile; s += kTileQueries)
+                total.sum += starts[s].sum;
+            return total;
         });
+}
+
+// Adds a hit if there is something to look at. `sum(query, vector)`: the sums of a tile's codes.
+template <bool kCeiling, class Sum>
+NEARMISS_ALWAYS_INLINE inline void look_at_codes(const CodeScreenTask& task,
+                                                 std::uint32_t tile,
+                                                 std::size_t panel,
+                                                 const Sum& sum,
+                                                 TileHit* hits,
+                                                 std::uint32_t& num_hits) {
+    const float* factors = task.term_factors + tile * kTileQueries;
+    const float* terms = task.row_terms[panel];
+    Accumulators scores;
+    for_each_accumulator([&](auto q, auto v) NEARMISS_ALWAYS_INLINE {
+        scores.at[q][v] = multiply_add(
+            broadcast_f32(factors + q), load_f32(terms + v * kLanes), to_f32(sum(q, v)));
     });
+    const float* lower = task.lower + tile * kTileQueries;
+    const float* upper = kCeiling ? task.upper + tile * kTileQueries : nullptr;
+    if (!worth_a_look(scores, lower)) return;
+    TileHit& hit = hits[num_hits++];
+    hit.tile = tile;
+    hit.panel = static_cast<std::uint32_t>(panel);
+    describe<kCeiling>(scores, lower, upper, hit);
 }
 
 // Adds the hits of kTiles tiles from tile t on.
-template <bool kCeiling, std::size_t kTiles>
+template <bool kCeiling, std::size_t kPanels, std::size_t kTiles>
 NEARMISS_ALWAYS_INLINE inline void screen_some_codes(const CodeScreenTask& task,
+                                                     std::size_t first_panel,
                                                      std::uint32_t t,
-                                                     const F32 (&terms)[kVectors],
                                                      TileHit* hits,
                                                      std::uint32_t& num_hits) {
-    const CodeCursor<kTiles> cursor = cursor_at<kTiles>(task, t);
-    WideSums wide[kTiles];
-    if constexpr (kCodeSumsAreWide)
-        sum_in_one_walk<kTiles>(task, cursor, wide);
-    else
-        sum_by_segments<kTiles>(task, cursor, wide);
-    unrolled<kTiles>([&](auto i) NEARMISS_ALWAYS_INLINE {
-        const auto tile = static_cast<std::uint32_t>(t + i);
-        Accumulators scores;
-        const float* factors = task.term_factors + tile * kTileQueries;
-        for_each_accumulator([&](auto q, auto v) NEARMISS_ALWAYS_INLINE {
-            const I32 sums = load_i32(&wide[i].at[q][v * kLanes]);
-            scores.at[q][v] = multiply_add(broadcast_f32(factors + q), terms[v], to_f32(sums));
+    const CodeCursor<kPanels, kTiles> cursor(task, first_panel, t);
+    const auto look = [&](auto i, auto p, const auto& sum) NEARMISS_ALWAYS_INLINE {
+        look_at_codes<kCeiling>(
+            task, static_cast<std::uint32_t>(t + i), first_panel + p, sum, hits, num_hits);
+    };
+    if constexpr (kCodeSumsAreWide) {
+        CodeAccumulators sums[kTiles][kPanels];
+        sum_in_one_walk<kPanels, kTiles>(task, cursor, sums);
+        for_each_pair<kPanels, kTiles>([&](auto i, auto p) NEARMISS_ALWAYS_INLINE {
+            look(i, p, [&](auto q, auto v) NEARMISS_ALWAYS_INLINE {
+                return widen_sums(sums[i][p].at[q][v]);
+            });
         });
-        const float* lower = task.lower + tile * kTileQueries;
-        const float* upper = kCeiling ? task.upper + tile * kTileQueries : nullptr;
-        if (!worth_a_look(scores, lower)) return;
-        TileHit& hit = hits[num_hits++];
-        hit.tile = tile;
-        describe<kCeiling>(scores, lower, upper, hit);
-    });
+    } else {
+        WideSums wide[kTiles][kPanels];
+        sum_by_segments<kPanels, kTiles>(task, cursor, wide);
+        for_each_pair<kPanels, kTiles>([&](auto i, auto p) NEARMISS_ALWAYS_INLINE {
+            look(i, p, [&](auto q, auto v) NEARMISS_ALWAYS_INLINE {
+                return load_i32(&wide[i][p].at[q][v * kLanes]);
+            });
+        });
+    }
 }
 
-template <bool kCeiling>
-NEARMISS_NEVER_INLINE std::uint32_t screen_code_tiles(const CodeScreenTask& task, TileHit* hits) {
+// Adds the hits of kPanels panels.
+template <bool kCeiling, std::size_t kPanels>
+NEARMISS_ALWAYS_INLINE inline void screen_code_panels(const CodeScreenTask& task,
+                                                      std::size_t first_panel,
+                                                      TileHit* hits,
+                                                      std::uint32_t& num_hits) {
     const std::size_t walks = num_walks(task.tile_end - task.tile_begin);
     const std::size_t lines_per_walk = (task.steps + walks - 1) / walks;
-    const auto* next = reinterpret_cast<const char*>(task.panel + task.steps * kPanelStepBytes);
-    F32 terms[kVectors];
-    unrolled<kVectors>(
-        [&](auto v) NEARMISS_ALWAYS_INLINE { terms[v] = load_f32(task.row_terms + v * kLanes); });
-    std::uint32_t num_hits = 0;
-    std::uint32_t t = task.tile_begin;
+    std::size_t fetched = 0;
     const auto fetch = [&]() NEARMISS_ALWAYS_INLINE {
-        for (std::size_t line = 0; line < lines_per_walk; ++line, next += 64) prefetch(next);
+        const std::size_t end = fetched + lines_per_walk * kPanelStepBytes;
+        for (; fetched < end; fetched += kPanelStepBytes)
+            unrolled<kPanels>([&](auto p) NEARMISS_ALWAYS_INLINE {
+                prefetch(reinterpret_cast<const char*>(task.next[first_panel + p] + fetched));
+            });
     };
+    std::uint32_t t = task.tile_begin;
     if constexpr (kTilesAtOnce > 1) {
         for (; task.tile_end - t >= kTilesAtOnce; t += kTilesAtOnce) {
             fetch();
-            screen_some_codes<kCeiling, kTilesAtOnce>(task, t, terms, hits, num_hits);
+            screen_some_codes<kCeiling, kPanels, kTilesAtOnce>(
+                task, first_panel, t, hits, num_hits);
         }
     }
     for (; t < task.tile_end; ++t) {
         fetch();
-        screen_some_codes<kCeiling, 1>(task, t, terms, hits, num_hits);
+        screen_some_codes<kCeiling, kPanels, 1>(task, first_panel, t, hits, num_hits);
     }
+}
+
+template <bool kCeiling>
+NEARMISS_NEVER_INLINE std::uint32_t screen_code_tiles(const CodeScreenTask& task, TileHit* hits) {
+    std::uint32_t num_hits = 0;
+    for_each_panel_group(task.num_panels,
+                         [&](auto panels, std::size_t first) NEARMISS_ALWAYS_INLINE {
+                             screen_code_panels<kCeiling, panels>(task, first, hits, num_hits);
+                         });
     return num_hits;
 }
 

@@ -37,6 +37,7 @@ namespace nearmiss::kernels {
 extern const KernelTable NEARMISS_TABLE_NAME(NEARMISS_TARGET);
 constinit const KernelTable NEARMISS_TABLE_NAME(NEARMISS_TARGET) = {
     NEARMISS_TARGET_STRING(NEARMISS_TARGET),
+    kPanelsAtOnce,
     &screen,
     kCodeSpeed,
     &screen_codes,

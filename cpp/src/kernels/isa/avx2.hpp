@@ -15,7 +15,8 @@ namespace {
 
 // ---- float32 vectors of the screening tile -------------------------------------------------------
 constexpr std::size_t kLanes = 8;
-// Query tiles that meet a panel together.
+// Panels and query tiles that meet together.
+constexpr std::size_t kPanelsAtOnce = 1;
 constexpr std::uint32_t kTilesAtOnce = 1;
 
 using F32 = __m256;

@@ -24,9 +24,9 @@ namespace {
 
 // ---- float32 vectors of the screening tile -------------------------------------------------------
 constexpr std::size_t kLanes = 16;
-// Query tiles that meet a panel together: 24 accumulators of 32 registers, and 25 loads for 24
-// multiply-adds, of which the processor does two of each at once.
-constexpr std::uint32_t kTilesAtOnce = 4;
+// Panels and query tiles that meet together: 24 accumulators of 32 registers.
+constexpr std::size_t kPanelsAtOnce = 2;
+constexpr std::uint32_t kTilesAtOnce = 2;
 
 using F32 = __m512;
 

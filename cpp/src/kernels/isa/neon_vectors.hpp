@@ -14,7 +14,8 @@ namespace {
 
 // ---- float32 vectors of the screening tile -------------------------------------------------------
 constexpr std::size_t kLanes = 4;
-// Query tiles that meet a panel together: one fills 24 of 32 registers.
+// Panels and query tiles that meet together: one of each fills 24 of 32 registers.
+constexpr std::size_t kPanelsAtOnce = 1;
 constexpr std::uint32_t kTilesAtOnce = 1;
 
 // A struct, because some compilers have one type for all vectors.

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// Panels of the corpus that meet the queries together.
+#pragma once
+
+#include <cstddef>
+#include <utility>
+
+#include "kernels/kernels.hpp"
+
+namespace nearmiss {
+
+struct PanelGroup {
+    std::size_t count = 0;
+    std::size_t at[kernels::kMaxPanels] = {};    // ascending
+    std::size_t next[kernels::kMaxPanels] = {};  // to be fetched ahead; panels at hand will do
+};
+
+// The panels of [begin, end) that are wanted, in groups of `at_once`.
+template <class Wanted>
+class PanelGroups {
+  public:
+    PanelGroups(std::size_t begin, std::size_t end, std::size_t at_once, Wanted wanted)
+        : panel_(begin),
+          end_(end),
+          at_once_(at_once),
+          wanted_(std::move(wanted)),
+          ahead_(gather()) {}
+
+    // An empty group after the last.
+    PanelGroup take() {
+        PanelGroup group = ahead_;
+        ahead_ = gather();
+        for (std::size_t p = 0; p < group.count; ++p)
+            group.next[p] = p < ahead_.count ? ahead_.at[p] : group.at[p];
+        return group;
+    }
+
+  private:
+    PanelGroup gather() {
+        PanelGroup group;
+        for (; panel_ < end_ && group.count < at_once_; ++panel_)
+            if (wanted_(panel_)) group.at[group.count++] = panel_;
+        return group;
+    }
+
+    std::size_t panel_;  // not looked at yet
+    std::size_t end_;
+    std::size_t at_once_;
+    Wanted wanted_;
+    PanelGroup ahead_;
+};
+
+}  // namespace nearmiss
