@@ -100,20 +100,41 @@ constexpr double kRescoringElements = 6500;
 // The part of a scan in float32 that int8 codes save.
 constexpr double kSavedByCodes = 2.0 / 3;
 
+// As many rows as can be scored exactly in the time of screening `screened` rows in float32.
+double worth_of_scan(std::size_t screened, std::size_t dim) {
+    return static_cast<double>(screened) * static_cast<double>(dim) / kRescoringElements;
+}
+
 // How many of `screened` rows may have to be scored exactly for a query before it would be faster
 // to scan them in float32, which leaves hardly any. Several times the rank that thresholds follow
 // always may.
 std::size_t affordable(std::size_t screened, std::size_t rank, std::size_t dim) {
-    const double worth =
-        static_cast<double>(screened) * static_cast<double>(dim) / kRescoringElements;
-    return 16 * rank + static_cast<std::size_t>(worth);
+    return 16 * rank + static_cast<std::size_t>(worth_of_scan(screened, dim));
 }
+
+// The same of a sample where int16 codes come next. They too leave hardly any row more than `rank`,
+// and a scan costs a quarter of one in float32 more than with int8 codes: reached by kSavedByCodes
+// of this.
+std::size_t affordable_before_int16(std::size_t screened, std::size_t rank, std::size_t dim) {
+    return 2 * rank + static_cast<std::size_t>(0.375 * worth_of_scan(screened, dim));
+}
+
+// Packing int16 codes takes as long as what they save of so many queries.
+constexpr std::size_t kQueriesWorthPacking = 256;
+// The rank to go by in a sample is many times the expected one where pools are small: too little to
+// tell a quarter of a scan by.
+constexpr std::size_t kLeastPoolForInt16 = 64;
 
 // How a pass goes about its scans.
 struct Method {
     const ScreeningForm& form;
     Guess guess;
-    bool may_give_up;  // queries for which screening turns out to keep too many rows
+    // What is next for queries for which screening turns out to keep too many rows; the form
+    // itself: none is given up.
+    FormKind kind;
+    FormKind next;
+
+    [[nodiscard]] bool may_give_up() const noexcept { return next != kind; }
 };
 
 // Scans part of the corpus for a block of queries.
@@ -147,7 +168,9 @@ class Scan {
                 return sampled(panel, sampling) && (done == 0 || !sampled(panel, done));
             };
             if (!scan_panels(panel_begin, panel_end, wanted, context)) return false;
-            allow(affordable(rows / sampling, rank, dim()));
+            const auto limit =
+                method_.next == FormKind::int16 ? affordable_before_int16 : affordable;
+            allow(limit(rows / sampling, rank, dim()));
             if (reservoirs_.end_sample() > kSavedByCodes) return false;
             done = sampling;
         }
@@ -191,7 +214,7 @@ class Scan {
     }
 
     void allow(std::size_t rows) noexcept {
-        if (method_.may_give_up) reservoirs_.set_allowance(rows);
+        if (method_.may_give_up()) reservoirs_.set_allowance(rows);
     }
 
     void scan_group(const PanelGroup& panels) {
@@ -483,27 +506,37 @@ class Searcher {
         std::vector<std::uint32_t> queries(std::min(search_.num_queries, rest));
         std::iota(queries.begin(), queries.end(), static_cast<std::uint32_t>(search_.first_query));
         queries = sorted(std::move(queries));
-        if (first_form(search_.precision, search_.corpus.rows.cols, search_.kernel) ==
-            FormKind::int8) {
-            const bool may_give_up = search_.precision == Precision::automatic;
-            queries = screen(queries, FormKind::int8, may_give_up);
-            work_.fallen_back = queries.size();
+        FormKind kind = first_form(search_.precision, search_.corpus.rows.cols, search_.kernel);
+        for (bool first = true; !queries.empty(); first = false) {
+            const FormKind next = next_form(kind, queries.size());
+            queries = screen(queries, kind, next);
+            if (first) work_.fallen_back = queries.size();
+            kind = next;
         }
-        if (!queries.empty()) screen(queries, FormKind::float32, false);
         return work_;
     }
 
   private:
+    // For what is given up in this form; the form itself: nothing is.
+    [[nodiscard]] FormKind next_form(FormKind kind, std::size_t num_queries) const {
+        if (search_.precision != Precision::automatic) return kind;
+        const FormKind finer = finer_form(kind, search_.corpus.rows.cols, search_.kernel);
+        const bool worth_packing =
+            num_queries >= kQueriesWorthPacking || search_.corpus.is_packed(FormKind::int16);
+        const bool int16_pays = search_.pool_size >= kLeastPoolForInt16 && worth_packing;
+        return finer == FormKind::int16 && !int16_pays ? FormKind::float32 : finer;
+    }
+
     // Returns the queries given up.
     std::vector<std::uint32_t> screen(std::span<const std::uint32_t> queries,
                                       FormKind kind,
-                                      bool may_give_up) {
+                                      FormKind next) {
         const ScreeningForm& form = search_.corpus.form(kind, execution_.at(done_));
-        Pass::Rest rest = pass(queries, {form, Guess::yes, may_give_up});
+        Pass::Rest rest = pass(queries, {form, Guess::yes, kind, next});
         if (rest.misguessed.empty()) return sorted(std::move(rest.given_up));
         work_.rescanned += rest.misguessed.size();
         const std::vector<std::uint32_t> again = sorted(std::move(rest.misguessed));
-        const Pass::Rest last = pass(again, {form, Guess::no, may_give_up});
+        const Pass::Rest last = pass(again, {form, Guess::no, kind, next});
         rest.given_up.insert(rest.given_up.end(), last.given_up.begin(), last.given_up.end());
         return sorted(std::move(rest.given_up));
     }

@@ -27,4 +27,20 @@ inline I32 widen_sums(CodeSums sums) {
     return {_mm512_madd_epi16(sums.pairs, _mm512_set1_epi16(1))};
 }
 
+// How the tile of int16 codes runs, compared with the float32 tile.
+constexpr float kWideCodeSpeed = 1.7f;
+
+using WideCodeSums = I32;  // sixteen rows
+
+inline WideCodeSums start_wide_sums(const nearmiss::kernels::CodeStart& start) {
+    return broadcast_i32(start.sum);
+}
+// sums + the two products of every row's codes with the query's.
+inline WideCodeSums multiply_add_wide_codes(WideCodeSums sums,
+                                            WideRowCodes rows,
+                                            WideQueryCodes query) {
+    return add(sums, I32{_mm512_madd_epi16(rows, query)});
+}
+inline I32 sums_of(WideCodeSums sums) { return sums; }
+
 }  // namespace

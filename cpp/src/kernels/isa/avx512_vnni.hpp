@@ -35,4 +35,20 @@ inline CodeSums multiply_add_codes(CodeSums sums, RowCodes rows, QueryCodes quer
 }
 inline I32 widen_sums(CodeSums sums) { return {to_i32(sums)}; }
 
+// How the tile of int16 codes runs, compared with the float32 tile.
+constexpr float kWideCodeSpeed = 2;
+
+using WideCodeSums = CodeSums;  // sixteen rows
+
+inline WideCodeSums start_wide_sums(const nearmiss::kernels::CodeStart& start) {
+    return start_sums(start);
+}
+// sums + the two products of every row's codes with the query's.
+inline WideCodeSums multiply_add_wide_codes(WideCodeSums sums,
+                                            WideRowCodes rows,
+                                            WideQueryCodes query) {
+    return from_i32(_mm512_dpwssd_epi32(to_i32(sums), rows, query));
+}
+inline I32 sums_of(WideCodeSums sums) { return widen_sums(sums); }
+
 }  // namespace
