@@ -146,8 +146,8 @@ void measure(std::size_t dim) {
            float32_rate(kernel, in_place(sizeof(float))));
     report("int16",
            dim,
-           codes_rate(kernel.int16, kWideCodesPerStep, in_l1(2)),
-           codes_rate(kernel.int16, kWideCodesPerStep, in_place(2)));
+           codes_rate(kernel.int16, kInt16CodesPerStep, in_l1(2)),
+           codes_rate(kernel.int16, kInt16CodesPerStep, in_place(2)));
     report("int8",
            dim,
            codes_rate(kernel.int8, kCodesPerStep, in_l1(1)),

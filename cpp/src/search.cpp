@@ -112,9 +112,9 @@ std::size_t affordable(std::size_t screened, std::size_t rank, std::size_t dim) 
     return 16 * rank + static_cast<std::size_t>(worth_of_scan(screened, dim));
 }
 
-// The same of a sample where int16 codes come next. They too leave hardly any row more than `rank`,
-// and a scan costs a quarter of one in float32 more than with int8 codes: reached by kSavedByCodes
-// of this.
+// The same of a sample where int16 codes are next: they too leave hardly any row more than `rank`,
+// and their scan costs a quarter of one in float32 more than that of int8 codes. kSavedByCodes of
+// this, which stops a scan, is where both cost the same.
 std::size_t affordable_before_int16(std::size_t screened, std::size_t rank, std::size_t dim) {
     return 2 * rank + static_cast<std::size_t>(0.375 * worth_of_scan(screened, dim));
 }

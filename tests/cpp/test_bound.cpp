@@ -31,7 +31,7 @@ constexpr FormKind kCodedForms[] = {FormKind::int8, FormKind::int16};
 constexpr Metric kMetrics[] = {Metric::cosine, Metric::ip, Metric::l2};
 // Around the sides of tiles, steps and segments, powers of two and not.
 constexpr std::size_t kWidths[] = {1, 2, 3, 5, 7, 31, 64, 100, 129, 385, 1031};
-// Forms of codes look at every second row of so many to choose its centre and scale: rows 0, 2, ...
+// Forms of codes choose centre and scale from every second row of so many: rows 0, 2, ...
 constexpr std::size_t kRowsSampledByHalf = 2051;
 
 enum class Kind {
@@ -428,7 +428,7 @@ class CodeTile {
 
     // int16.
     CodeTile(const Codes& rows, const Codes& queries, std::size_t steps) : CodeTile(steps) {
-        const std::size_t cols = steps * kernels::kWideCodesPerStep;
+        const std::size_t cols = steps * kernels::kInt16CodesPerStep;
         for (std::size_t i = 0; i < cols; ++i) {
             for (std::size_t r = 0; r < kernels::kPanelRows; ++r)
                 *place<std::int16_t>(panel_.data(), kernels::kPanelRows, r, i) =
@@ -592,14 +592,14 @@ TEST(sums_of_int16_codes_are_exact) {
     std::mt19937 engine(4);
     on_all_targets([&] {
         for (const std::size_t steps : {1U, 2U, 3U, 17U, 97U, 300U}) {
-            const std::size_t cols = steps * kernels::kWideCodesPerStep;
+            const std::size_t cols = steps * kernels::kInt16CodesPerStep;
             // Of this size, sums of extreme codes come close to what 32 bits hold.
             const auto limit = static_cast<std::int32_t>(
-                std::sqrt(kernels::kMaxWideSum / static_cast<double>(cols)));
-            Codes rows =
-                extreme_codes(kernels::kPanelRows, cols, std::min(limit, kernels::kMaxWideCode), 1);
+                std::sqrt(kernels::kMaxInt16Sum / static_cast<double>(cols)));
+            Codes rows = extreme_codes(
+                kernels::kPanelRows, cols, std::min(limit, kernels::kMaxInt16Code), 1);
             const Codes queries = extreme_codes(
-                kernels::kTileQueries, cols, std::min(limit, kernels::kMaxWideCode), 2);
+                kernels::kTileQueries, cols, std::min(limit, kernels::kMaxInt16Code), 2);
             for (std::size_t i = 0; i < cols; ++i)  // others are random
                 rows[15 * cols + i] = static_cast<std::int32_t>(engine() % 2001) - 1000;
             const CodeTile tile(rows, queries, steps);

@@ -76,13 +76,13 @@ const CodeFormat kInt8Codes{
 
 // Rows leave queries half of the 31 bits of a sum.
 const CodeFormat kInt16Codes{
-    kernels::kWideCodesPerStep,
+    kernels::kInt16CodesPerStep,
     std::numeric_limits<std::size_t>::max(),
-    kernels::kMaxWideCode,
+    kernels::kMaxInt16Code,
     0,
-    kernels::kMaxWideCode,
-    kernels::kMaxWideSum,
-    46340.0f,  // sqrt(kMaxWideSum)
+    kernels::kMaxInt16Code,
+    kernels::kMaxInt16Sum,
+    46340.0f,  // sqrt(kMaxInt16Sum)
     &kernels::KernelTable::int16,
 };
 

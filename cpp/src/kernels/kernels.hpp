@@ -62,9 +62,9 @@ inline constexpr std::int32_t kMaxSegmentSum = 32767;
 
 // int16: all are stored as they are. Sums are kept in 32 bits; the norms of the codes bound not
 // only a sum but every part of it, so none wraps.
-inline constexpr std::size_t kWideCodesPerStep = 2;
-inline constexpr std::int32_t kMaxWideCode = 32767;
-inline constexpr std::int32_t kMaxWideSum = 2147483647;
+inline constexpr std::size_t kInt16CodesPerStep = 2;
+inline constexpr std::int32_t kMaxInt16Code = 32767;
+inline constexpr std::int32_t kMaxInt16Sum = 2147483647;
 
 // What a sum over one segment starts from, to undo the offset of unsigned codes: zero for int16.
 struct CodeStart {

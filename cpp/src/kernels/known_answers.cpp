@@ -209,25 +209,25 @@ bool screens_codes_right(const KernelTable& table, const CodeShape& shape) {
     return screens_right(table.int8.screen, kernel_table_scalar.int8.screen, task);
 }
 
-std::int16_t wide_code(Numbers& numbers, int limit) {
+std::int16_t int16_code(Numbers& numbers, int limit) {
     return static_cast<std::int16_t>(std::clamp(numbers.within(2 * limit), -limit, limit));
 }
 
-struct WideCodeShape {
+struct Int16Shape {
     std::size_t steps;
     std::size_t num_panels;
     std::uint32_t tile_begin, tile_end;
-    int limit;  // 2 * steps * limit^2 <= kMaxWideSum
+    int limit;  // 2 * steps * limit^2 <= kMaxInt16Sum
 };
 
-bool screens_wide_codes_right(const KernelTable& table, const WideCodeShape& shape) {
+bool screens_int16_codes_right(const KernelTable& table, const Int16Shape& shape) {
     Numbers numbers(shape.steps);
     const std::size_t panel_bytes = shape.steps * kPanelStepBytes;
     AlignedBuffer<std::uint8_t> panels(kMaxPanels * panel_bytes);
     AlignedBuffer<std::int8_t> tiles(shape.tile_end * shape.steps * kTileStepBytes);
     const auto fill = [&](auto& bytes) {
         for (std::size_t i = 0; i < bytes.size(); i += sizeof(std::int16_t)) {
-            const std::int16_t code = wide_code(numbers, shape.limit);
+            const std::int16_t code = int16_code(numbers, shape.limit);
             std::memcpy(bytes.data() + i, &code, sizeof code);
         }
     };
@@ -252,12 +252,12 @@ bool screens_wide_codes_right(const KernelTable& table, const WideCodeShape& sha
     return screens_right(table.int16.screen, kernel_table_scalar.int16.screen, task);
 }
 
-bool screen_wide_codes_is_right(const KernelTable& table) {
-    for (const WideCodeShape& shape : {WideCodeShape{1, 1, 0, 1, kMaxWideCode},
-                                       WideCodeShape{7, 2, 1, 4, 12000},
-                                       WideCodeShape{33, 2, 0, 9, 5600},
-                                       WideCodeShape{40, 1, 2, 7, 5100}})
-        if (!screens_wide_codes_right(table, shape)) return false;
+bool screen_int16_codes_is_right(const KernelTable& table) {
+    for (const Int16Shape& shape : {Int16Shape{1, 1, 0, 1, kMaxInt16Code},
+                                    Int16Shape{7, 2, 1, 4, 12000},
+                                    Int16Shape{33, 2, 0, 9, 5600},
+                                    Int16Shape{40, 1, 2, 7, 5100}})
+        if (!screens_int16_codes_right(table, shape)) return false;
     return true;
 }
 
@@ -371,11 +371,11 @@ bool quantise_is_right(const KernelTable& table) {
     return true;
 }
 
-bool wide_quantise_is_right(const KernelTable& table) {
+bool quantise_int16_is_right(const KernelTable& table) {
     // Squares small enough for their float32 sum to be exact, fused or not, and some beyond the
     // limit.
-    for (const QuantiseShape& shape : {QuantiseShape{kWideCodesPerStep, 1, 1, 80, 0, 400},
-                                       QuantiseShape{kWideCodesPerStep, 13, 13, 800, 0, 4000}})
+    for (const QuantiseShape& shape : {QuantiseShape{kInt16CodesPerStep, 1, 1, 80, 0, 400},
+                                       QuantiseShape{kInt16CodesPerStep, 13, 13, 800, 0, 4000}})
         if (!quantises_right(&KernelTable::int16, table, shape)) return false;
     return true;
 }
@@ -656,10 +656,10 @@ std::string wrong_answer(const KernelTable& table) {
     const FloatEnvironment environment;
     if (!screen_is_right(table)) return "screen";
     if (!screen_codes_is_right(table)) return "int8.screen";
-    if (!screen_wide_codes_is_right(table)) return "int16.screen";
+    if (!screen_int16_codes_is_right(table)) return "int16.screen";
     if (!rotate_is_right(table)) return "rotate";
     if (!quantise_is_right(table)) return "int8.quantise";
-    if (!wide_quantise_is_right(table)) return "int16.quantise";
+    if (!quantise_int16_is_right(table)) return "int16.quantise";
     if (!maps_right(table.log, kernel_table_scalar.log)) return "log";
     if (!maps_right(table.exp, kernel_table_scalar.exp)) return "exp";
     if (!random_bits_is_right(table)) return "random_bits";

@@ -9,9 +9,9 @@
 namespace {
 
 using nearmiss::kernels::kCodesPerStep;
+using nearmiss::kernels::kInt16CodesPerStep;
 using nearmiss::kernels::kPanelRows;
 using nearmiss::kernels::kStepBytes;
-using nearmiss::kernels::kWideCodesPerStep;
 using nearmiss::kernels::QuantiseTask;
 using nearmiss::kernels::RotateTask;
 

@@ -22,7 +22,7 @@ using nearmiss::kernels::kPanelStepBytes;
 using nearmiss::kernels::kTileStepBytes;
 
 // Codes of int8, four to a step.
-struct NarrowCodes {
+struct Int8Codes {
     using Sums = CodeSums;
     using Rows = RowCodes;
     using Query = QueryCodes;
@@ -38,19 +38,19 @@ struct NarrowCodes {
 };
 
 // Codes of int16, two to a step.
-struct WideCodes {
-    using Sums = WideCodeSums;
-    using Rows = WideRowCodes;
-    using Query = WideQueryCodes;
+struct Int16Codes {
+    using Sums = Int16Sums;
+    using Rows = Int16RowCodes;
+    using Query = Int16QueryCodes;
     static constexpr bool kSumsAreWide = true;
 
-    static Sums start(const CodeStart& start) { return start_wide_sums(start); }
-    static Rows load_rows(const std::uint8_t* p) { return load_wide_row_codes(p); }
-    static Query broadcast(const std::int8_t* p) { return broadcast_wide_query_codes(p); }
+    static Sums start(const CodeStart& start) { return start_int16_sums(start); }
+    static Rows load_rows(const std::uint8_t* p) { return load_int16_row_codes(p); }
+    static Query broadcast(const std::int8_t* p) { return broadcast_int16_query_codes(p); }
     static Sums multiply_add(Sums sums, Rows rows, Query query) {
-        return multiply_add_wide_codes(sums, rows, query);
+        return multiply_add_int16_codes(sums, rows, query);
     }
-    static I32 widen(Sums sums) { return sums_of(sums); }
+    static I32 widen(Sums sums) { return int16_sums_of(sums); }
 };
 
 // Of one tile and one panel.

@@ -105,39 +105,39 @@ inline I32 widen_sums(CodeSums sums) {
 }
 
 // How the tile of int16 codes runs, compared with the float32 tile (Zen 5).
-constexpr float kWideCodeSpeed = 1.6f;
+constexpr float kInt16Speed = 1.6f;
 
 // Eight rows. GCC 12 copies such sums, some through memory, unless their type is the addition's.
 #if defined(__GNUC__)
-struct WideCodeSums {
+struct Int16Sums {
     __v8su lanes;
 };
-inline WideCodeSums from_i32(__m256i lanes) { return {reinterpret_cast<__v8su>(lanes)}; }
-inline __m256i to_i32(WideCodeSums sums) { return reinterpret_cast<__m256i>(sums.lanes); }
+inline Int16Sums from_i32(__m256i lanes) { return {reinterpret_cast<__v8su>(lanes)}; }
+inline __m256i to_i32(Int16Sums sums) { return reinterpret_cast<__m256i>(sums.lanes); }
 #else
-struct WideCodeSums {
+struct Int16Sums {
     __m256i lanes;
 };
-inline WideCodeSums from_i32(__m256i lanes) { return {lanes}; }
-inline __m256i to_i32(WideCodeSums sums) { return sums.lanes; }
+inline Int16Sums from_i32(__m256i lanes) { return {lanes}; }
+inline __m256i to_i32(Int16Sums sums) { return sums.lanes; }
 #endif
-using WideRowCodes = __m256i;    // 8 rows x 2 codes
-using WideQueryCodes = __m256i;  // 8 times the same 2 codes
+using Int16RowCodes = __m256i;    // 8 rows x 2 codes
+using Int16QueryCodes = __m256i;  // 8 times the same 2 codes
 
-inline WideCodeSums start_wide_sums(const nearmiss::kernels::CodeStart& start) {
+inline Int16Sums start_int16_sums(const nearmiss::kernels::CodeStart& start) {
     return from_i32(_mm256_set1_epi32(start.sum));
 }
-inline WideRowCodes load_wide_row_codes(const std::uint8_t* p) { return load_row_codes(p); }
-inline WideQueryCodes broadcast_wide_query_codes(const std::int8_t* p) {
+inline Int16RowCodes load_int16_row_codes(const std::uint8_t* p) { return load_row_codes(p); }
+inline Int16QueryCodes broadcast_int16_query_codes(const std::int8_t* p) {
     return broadcast_four_bytes(p);
 }
 // sums + the two products of every row's codes with the query's.
-inline WideCodeSums multiply_add_wide_codes(WideCodeSums sums,
-                                            WideRowCodes rows,
-                                            WideQueryCodes query) {
+inline Int16Sums multiply_add_int16_codes(Int16Sums sums,
+                                          Int16RowCodes rows,
+                                          Int16QueryCodes query) {
     return from_i32(_mm256_add_epi32(to_i32(sums), _mm256_madd_epi16(rows, query)));
 }
-inline I32 sums_of(WideCodeSums sums) { return {to_i32(sums)}; }
+inline I32 int16_sums_of(Int16Sums sums) { return {to_i32(sums)}; }
 
 // GCC 12 takes a call that only prefetches for one without effect, and drops it.
 NEARMISS_ALWAYS_INLINE inline void prefetch(const char* p) { _mm_prefetch(p, _MM_HINT_T0); }

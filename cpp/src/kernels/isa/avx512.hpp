@@ -28,19 +28,19 @@ inline I32 widen_sums(CodeSums sums) {
 }
 
 // How the tile of int16 codes runs, compared with the float32 tile.
-constexpr float kWideCodeSpeed = 1.7f;
+constexpr float kInt16Speed = 1.7f;
 
-using WideCodeSums = I32;  // sixteen rows
+using Int16Sums = I32;  // sixteen rows
 
-inline WideCodeSums start_wide_sums(const nearmiss::kernels::CodeStart& start) {
+inline Int16Sums start_int16_sums(const nearmiss::kernels::CodeStart& start) {
     return broadcast_i32(start.sum);
 }
 // sums + the two products of every row's codes with the query's.
-inline WideCodeSums multiply_add_wide_codes(WideCodeSums sums,
-                                            WideRowCodes rows,
-                                            WideQueryCodes query) {
+inline Int16Sums multiply_add_int16_codes(Int16Sums sums,
+                                          Int16RowCodes rows,
+                                          Int16QueryCodes query) {
     return add(sums, I32{_mm512_madd_epi16(rows, query)});
 }
-inline I32 sums_of(WideCodeSums sums) { return sums; }
+inline I32 int16_sums_of(Int16Sums sums) { return sums; }
 
 }  // namespace
