@@ -277,6 +277,8 @@ class Scan {
                                            std::uint16_t lanes) const {
         const Admission* admission = block_.admission(i);
         if (admission == nullptr) return lanes;
+        const bool keeps_order = search_.corpus.row_of_position.empty();
+        if (keeps_order && admission->clears_panel(static_cast<std::uint32_t>(first))) return lanes;
         const bool one_group = by_group_ && lowest_group_ == highest_group_;
         if (one_group && admission->wrong_group(lowest_group_)) return 0;
         for (std::uint32_t rest = lanes; rest != 0; rest &= rest - 1) {

@@ -570,6 +570,29 @@ TEST(sums_of_extreme_codes_are_exact) {
     });
 }
 
+TEST(wide_sums_of_the_most_extreme_codes_are_exact) {
+    bool any = false;
+    on_all_targets([&] {
+        if (!kernels::active().int8.sums_are_wide) return;
+        any = true;
+        for (const std::size_t steps : {1U, 97U, 300U, unsigned(kernels::kMaxWideElements / 4)}) {
+            const std::size_t cols = steps * kernels::kCodesPerStep;
+            const Codes rows = extreme_codes(kernels::kPanelRows, cols, kernels::kMaxRowCode, 1);
+            const Codes queries =
+                extreme_codes(kernels::kTileQueries, cols, kernels::kMaxWideQueryCode, 2);
+            const CodeTile tile(rows, queries, steps, 24);
+            for (std::size_t q = 0; q < kernels::kTileQueries; ++q)
+                for (std::size_t r = 0; r < kernels::kPanelRows; ++r) {
+                    const std::int32_t* a = rows.data() + r * cols;
+                    const std::int32_t* b = queries.data() + q * cols;
+                    const std::int64_t wanted = std::inner_product(a, a + cols, b, std::int64_t{0});
+                    CHECK(tile.sum(q, r) == static_cast<float>(wanted));
+                }
+        }
+    });
+    CHECK(any);  // "scalar" is
+}
+
 TEST(sums_of_random_codes_are_exact) {
     std::mt19937 engine(3);
     on_all_targets([&] {

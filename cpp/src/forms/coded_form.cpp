@@ -69,6 +69,8 @@ const CodeFormat kInt8Codes{
     kernels::kMaxRowCode,
     kernels::kCodeOffset,
     kernels::kMaxQueryCode,
+    kernels::kMaxWideElements,
+    kernels::kMaxWideQueryCode,
     kernels::kMaxSegmentSum,
     std::numeric_limits<float>::infinity(),
     &kernels::KernelTable::int8,
@@ -81,6 +83,8 @@ const CodeFormat kInt16Codes{
     kernels::kMaxInt16Code,
     0,
     kernels::kMaxInt16Code,
+    0,
+    0,
     kernels::kMaxInt16Sum,
     46340.0f,  // sqrt(kMaxInt16Sum)
     &kernels::KernelTable::int16,
@@ -425,13 +429,18 @@ class CodedQueries final : public PackedQueries {
         coded.constant = product - coded.centre_factor * form_.squared_centre_norm_;
     }
 
-    // The finest scales whose codes are in range and whose sums over segments fit.
+    // The finest scales whose codes are in range and whose sums fit.
     void fit_scales(std::size_t count) {
-        const auto limit = static_cast<float>(form_.format_.max_query_code);
+        const CodeFormat& format = form_.format_;
+        const bool wide = form_.kernels_of(kernel_).sums_are_wide &&
+                          form_.corpus_.rows.cols <= format.max_wide_elements;
+        const std::int32_t limit = wide ? format.max_wide_query_code : format.max_query_code;
         for (std::size_t i = 0; i < kPanelRows; ++i)
-            scratch_.scales[i] = i < count ? scale_for(limit, scratch_.peaks[i]) : 1.0f;
+            scratch_.scales[i] =
+                i < count ? scale_for(static_cast<float>(limit), scratch_.peaks[i]) : 1.0f;
         for (;;) {
-            form_.quantise(kernel_, scratch_, form_.format_.max_query_code, 0, codes_.data());
+            form_.quantise(kernel_, scratch_, limit, 0, codes_.data());
+            if (wide) return;
             bool fit = true;
             for (std::size_t i = 0; i < count; ++i) {
                 const double excess = segment_excess(i);

@@ -22,6 +22,9 @@ struct CodeFormat {
     std::int32_t max_row_code;
     std::int32_t row_offset;  // added to rows' codes
     std::int32_t max_query_code;
+    // For vectors of so many elements at most: where sums are kept in 32 bits, none leaves them.
+    std::size_t max_wide_elements;
+    std::int32_t max_wide_query_code;
     std::int32_t max_sum;  // of what is added up together: a segment's even or odd pairs, or all
     float wanted_norm;     // of a row's codes: not more, to leave queries room
     kernels::KernelTable::Codes kernels::KernelTable::* kernels;

@@ -59,6 +59,10 @@ inline constexpr std::int32_t kMaxQueryCode = 64;
 // steps. Cauchy-Schwarz bounds their final values by the norms of the codes that enter them, which
 // must not exceed this.
 inline constexpr std::int32_t kMaxSegmentSum = 32767;
+// Where sums are kept in 32 bits, neither holds for vectors of so many elements at most:
+// (128 + 255) * 127 * 2^15 < 2^31.
+inline constexpr std::int32_t kMaxWideQueryCode = 127;
+inline constexpr std::size_t kMaxWideElements = std::size_t{1} << 15;
 
 // int16: all are stored as they are. Sums are kept in 32 bits; the norms of the codes bound not
 // only a sum but every part of it, so none wraps.
@@ -173,6 +177,7 @@ struct KernelTable {
     struct Codes {
         // How many times the rate of the float32 tile that of `screen` is, about.
         float speed;
+        bool sums_are_wide;  // kept in 32 bits
         // As the float32 tile. The score of a pair is the exact integer inner product of its codes
         // plus row term times term factor, added in float32.
         std::uint32_t (*screen)(const CodeScreenTask& task, TileHit* hits);

@@ -176,7 +176,7 @@ struct CodeShape {
     std::size_t segment_steps;
     std::size_t num_panels;
     std::uint32_t tile_begin, tile_end;
-    int query_limit;  // 2 * segment_steps * kMaxRowCode * query_limit <= kMaxSegmentSum
+    int query_limit;  // 2 * segment_steps * kMaxRowCode * query_limit <= kMaxSegmentSum, or wide
 };
 
 bool screens_codes_right(const KernelTable& table, const CodeShape& shape) {
@@ -269,7 +269,8 @@ bool screen_codes_is_right(const KernelTable& table) {
                                    CodeShape{41, 8, 1, 2, 7, 16},
                                    CodeShape{9, 2, 2, 3, 4, kMaxQueryCode}})
         if (!screens_codes_right(table, shape)) return false;
-    return true;
+    return !table.int8.sums_are_wide ||
+           screens_codes_right(table, {31, 16, 2, 0, 3, kMaxWideQueryCode});
 }
 
 // ---- encoding ----------------------------------------------------------------------------------
