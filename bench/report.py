@@ -181,7 +181,7 @@ def _inside(run: Record) -> str:
     facts = [
         f"{run['survivors_per_query']:.1f} survivors per query",
         f"{work['rescanned']} queries rescanned",
-        f"{work['fallen_back']} fallen back to float32",
+        f"{work['fallen_back']} fallen back",
         f"{_rate(run)} effective GMAC/s"
         + ("" if run["of_peak"] is None else " (of the float32 multiply-add peak)"),
     ]

@@ -323,7 +323,7 @@ def bad_inputs():
     yield ["--corpus-groups", "q.txt", "--query-groups", "q.txt"], "groups: expected 50"
     yield (
         ["--precision", "int4"],
-        "precision: expected one of 'auto', 'float32', 'int8', got 'int4'",
+        "precision: expected one of 'auto', 'float32', 'int16', 'int8', got 'int4'",
     )
     yield ["--num-threads", "0"], "num_threads: must be at least 1, got 0"
     yield ["--format", "json"], "did you mean 'jsonl'?"

@@ -12,7 +12,7 @@ from nearmiss import _core
 from problems import ELEMENT_TYPES, KINDS, METRICS, core_matrix, row_lists, vectors
 
 TARGETS = _core.simd_targets()
-PRECISIONS = ["auto", "float32", "int8"]
+PRECISIONS = ["auto", "float32", "int8", "int16"]
 #: Rows, dimensions and k that are no multiple of any tile, panel or lane.
 SHAPES = [(1, 1, 1, 1), (7, 131, 61, 5), (13, 97, 129, 97), (3, 1025, 8, 40), (33, 6, 16, 6)]
 

@@ -207,7 +207,7 @@ def test_a_loaded_corpus_answers_alike(tmp_path, metric, dim):
     packed = nm.Corpus(rows, **options)
     packed.save(tmp_path / "corpus.nmc")
     loaded = nm.Corpus.load(tmp_path / "corpus.nmc", rows, **options)
-    for precision in ("auto", "float32", "int8"):
+    for precision in ("auto", "float32", "int8", "int16"):
         expected = nm.mine(
             queries, packed, query_groups=groups[:19], num_negatives=7, precision=precision
         )

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bugs that users of other miners have met, each named by its report. None may happen here.
 
-Numbers alone are issues of huggingface/sentence-transformers. Three reports have no counterpart
-yet, because what they are about does not exist here: a cache of embeddings keyed without the
-weights (#3870), lists that keep their positives (#4053), a sampler's `__len__` (#3348).
+Numbers alone are issues of huggingface/sentence-transformers.
 """
+
+import json
 
 import nearmiss as nm
 import numpy as np
 import oracle
 import pytest
+from batch_plans import PLANS
 from compare import assert_same_bits, assert_same_table
 
 RNG = np.random.default_rng(0)
@@ -103,6 +104,66 @@ def test_3279_limits_do_not_starve_a_query():
     assert (found.counts == 10).all()
 
 
+@pytest.mark.parametrize("ruled_out_by", ["margins and ceiling", "floor"])
+def test_4053_limits_cost_a_list_none_of_its_positives(tmp_path, ruled_out_by):
+    """They say which rows may be negatives; the score of a positive does not matter."""
+    rng = np.random.default_rng(0)
+    queries, rows = rng.normal(size=(20, 9)), rng.normal(size=(90, 9))
+    positives = [rng.permutation(90)[: 1 + i % 4].tolist() for i in range(20)]
+    every = oracle.scores(queries, rows, "cosine")
+    own = [every[i, listed] for i, listed in enumerate(positives)]
+    if ruled_out_by == "floor":
+        limits = nm.Limits(min_score=[float(scores.max()) + 0.01 for scores in own])
+    else:
+        ceiling = [float(scores.min()) - 0.1 for scores in own]
+        limits = nm.Limits(absolute_margin=0.05, relative_margin=0.05, max_score=ceiling)
+    found = nm.mine(queries, rows, positives, limits=limits)
+    kept = {(q, p) for q, p, _ in found.to_triplets().tolist()}
+    wanted = {(q, p) for q, listed in enumerate(positives) if found.counts[q] for p in listed}
+    assert kept == wanted
+    assert len({q for q, _ in kept}) > 10
+    path = tmp_path / "lists.jsonl"
+    nm.formats.get("jsonl").write(path, found)
+    lists = [json.loads(line)["positive_ids"] for line in path.read_text().splitlines()]
+    assert lists == [sorted(listed) for listed in positives]
+
+
+@pytest.mark.parametrize("change", ["other weights", "other prompt"])
+def test_3870_what_was_packed_from_another_model_is_not_taken_for_this_ones(tmp_path, change):
+    """The same texts under new weights, or with a prompt before them, are other embeddings."""
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(3000, 12)).astype(np.float32)
+    path = tmp_path / "rows.nmc"
+    ids = [f"text {i}" for i in range(3000)]
+    nm.Corpus(rows, ids=ids).save(path)
+    nudge = rng.normal(size=rows.shape if change == "other weights" else 12)
+    others = rows + np.float32(1e-6) * nudge.astype(np.float32)
+    with pytest.raises(ValueError, match="embeddings"):
+        nm.Corpus.load(path, others, ids=ids)
+    again = nm.Corpus.load(path, rows, ids=ids)
+    assert_same_bits(nm.topk(rows[:9], again, 5)[1], nm.topk(rows[:9], rows, 5)[1])
+
+
+@pytest.mark.parametrize("name", PLANS)
+@pytest.mark.parametrize("uneven", ["drop", "repeat"])
+def test_3348_a_sampler_is_as_long_as_it_says_on_every_rank(name, uneven):
+    """One rank that runs out of batches before the others leaves them waiting for ever."""
+    pytest.importorskip("torch")
+    plan = PLANS[name](5)
+    for num_replicas in (1, 2, 3):
+        for epoch in (0, 1):
+            lengths = set()
+            for rank in range(num_replicas):
+                sampler = nm.loaders.PlanBatchSampler(
+                    plan, num_replicas=num_replicas, rank=rank, uneven=uneven
+                )
+                sampler.set_epoch(epoch)
+                assert len(sampler) == len(list(sampler))
+                lengths.add(len(sampler))
+            assert len(lengths) == 1
+            assert min(lengths) > 0
+
+
 @pytest.mark.parametrize("scale", [1e-3, 1, 7, 1e4])
 def test_2944_vectors_need_not_be_normalised_for_cosine(scale):
     queries, rows = RNG.normal(size=(2, 40, 9)) * scale
@@ -138,7 +199,7 @@ def test_608_sibling_positives_on_other_rows():
 
 
 def test_nemo_no_infinity_stands_for_a_missing_negative():
-    rows = RNG.normal(size=(4, 3))
+    rows = np.array([[1, 0, 0], [-1, 1, 0], [0, 1, 2], [0, -1, 1]], np.float32)
     found = nm.mine(rows, rows, max_score=0.0, num_negatives=4)
     assert not np.isinf(found.scores).any()
     assert np.isnan(found.scores[found.indices < 0]).all()

@@ -314,6 +314,48 @@ def test_progress_rises_to_one(num_threads):
     assert thread == {threading.get_ident()}
 
 
+def blind_among_others(rng, n):
+    """Return rows that even queries see only the 20th bit of, as codes do not; and n queries."""
+    corpus = rng.normal(size=(5003, 64)).astype(np.float32)
+    corpus[:, 32:] *= np.float32(2.0**-20)
+    queries = rng.normal(size=(n, 64)).astype(np.float32)
+    queries[::2, :32] = 0
+    return queries, corpus
+
+
+def clumped(rng, n):
+    """Return rows whose neighbours lie in a few panels, so that samples mislead; and n queries."""
+    centres = np.repeat(rng.normal(size=(121, 40)), 50, axis=0)
+    corpus = (centres + 0.2 * rng.normal(size=centres.shape)).astype(np.float32)
+    return corpus[rng.integers(0, len(corpus), n)] + np.float32(0.1), corpus
+
+
+@pytest.mark.parametrize(
+    ("problem", "precision"), [(blind_among_others, "auto"), (clumped, "float32")]
+)
+@pytest.mark.parametrize("num_threads", [1, 2])
+def test_what_is_screened_again_is_not_reported_as_done(problem, precision, num_threads):
+    """The first report of each pass comes at once, so 1 is seen too early if it ever is."""
+    queries, corpus = problem(np.random.default_rng(1), 290)
+    seen = []
+    work = _core.mine(
+        queries,
+        "float32",
+        _core.Corpus(corpus, "float32", "ip"),
+        law="top",
+        num_negatives=40,
+        precision=precision,
+        num_threads=num_threads,
+        progress=seen.append,
+    )["work"]
+    again = work["fallen_back"] + work["rescanned"]
+    assert again > 0 or _core.simd_target() == "scalar"
+    assert seen == sorted(seen)
+    assert 1 not in seen[:-1]
+    if num_threads == 1:
+        assert any(fraction == pytest.approx(1 - again / 290) for fraction in seen)
+
+
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 @pytest.mark.parametrize("num_threads", [1, 2])
 def test_an_exception_of_progress_stops_the_work(error, num_threads):

@@ -97,7 +97,7 @@ def test_all_rows_are_ranked_when_k_is_their_number():
     assert (np.sort(found[1], axis=1) == np.arange(97)).all()
 
 
-@pytest.mark.parametrize("precision", ["auto", "float32", "int8"])
+@pytest.mark.parametrize("precision", ["auto", "float32", "int8", "int16"])
 def test_precision_never_changes_the_answer(precision):
     rng = np.random.default_rng(4)
     queries, corpus = rng.normal(size=(20, 31)), rng.normal(size=(700, 31))

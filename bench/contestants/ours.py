@@ -23,7 +23,7 @@ from contestants import Answer, Task
 
 # The vectors are of unit length, so inner product asks what the peers are asked.
 METRIC = "ip"
-PRECISIONS = ("auto", "float32", "int8")
+PRECISIONS = ("auto", "float32", "int16", "int8")
 
 
 def describe() -> dict[str, str]:

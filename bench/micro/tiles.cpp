@@ -85,13 +85,15 @@ double float32_rate(const KernelTable& kernel, const Shape& shape) {
     });
 }
 
-double int8_rate(const KernelTable& kernel, const Shape& shape) {
-    const std::size_t steps = shape.dim / kCodesPerStep;
-    const std::size_t segments = (steps + kSegmentSteps - 1) / kSegmentSteps;
+// Of int8 codes in segments, of int16 codes in one.
+double codes_rate(const KernelTable::Codes& codes, std::size_t codes_per_step, const Shape& shape) {
+    const std::size_t steps = shape.dim / codes_per_step;
+    const std::size_t segments =
+        codes_per_step == kCodesPerStep ? (steps + kSegmentSteps - 1) / kSegmentSteps : 1;
     const std::size_t panel_bytes = steps * kPanelStepBytes;
     AlignedBuffer<std::uint8_t> panels((shape.panels + 2 * kMaxPanels) * panel_bytes);
     AlignedBuffer<std::int8_t> tiles(shape.tiles * steps * kTileStepBytes);
-    std::fill_n(panels.data(), panels.size(), std::uint8_t{129});
+    std::fill_n(panels.data(), panels.size(), std::uint8_t{1});
     std::fill_n(tiles.data(), tiles.size(), std::int8_t{1});
     const float terms[kPanelRows] = {};
     const std::vector<CodeStart> starts(shape.tiles * segments * kTileQueries);
@@ -101,20 +103,20 @@ double int8_rate(const KernelTable& kernel, const Shape& shape) {
     return gmacs(shape, [&](std::size_t p) {
         const std::uint8_t* at = panels.data() + p * panel_bytes;
         const std::uint8_t* next = at + shape.at_once * panel_bytes;
-        kernel.screen_codes({{at, at + panel_bytes},
-                             {next, next + panel_bytes},
-                             {terms, terms},
-                             shape.at_once,
-                             tiles.data(),
-                             starts.data(),
-                             factors.data(),
-                             steps,
-                             (steps + segments - 1) / segments,
-                             0,
-                             shape.tiles,
-                             never.data(),
-                             nullptr},
-                            hits.data());
+        codes.screen({{at, at + panel_bytes},
+                      {next, next + panel_bytes},
+                      {terms, terms},
+                      shape.at_once,
+                      tiles.data(),
+                      starts.data(),
+                      factors.data(),
+                      steps,
+                      (steps + segments - 1) / segments,
+                      0,
+                      shape.tiles,
+                      never.data(),
+                      nullptr},
+                     hits.data());
     });
 }
 
@@ -142,7 +144,14 @@ void measure(std::size_t dim) {
            dim,
            float32_rate(kernel, in_l1(sizeof(float))),
            float32_rate(kernel, in_place(sizeof(float))));
-    report("int8", dim, int8_rate(kernel, in_l1(1)), int8_rate(kernel, in_place(1)));
+    report("int16",
+           dim,
+           codes_rate(kernel.int16, kInt16CodesPerStep, in_l1(2)),
+           codes_rate(kernel.int16, kInt16CodesPerStep, in_place(2)));
+    report("int8",
+           dim,
+           codes_rate(kernel.int8, kCodesPerStep, in_l1(1)),
+           codes_rate(kernel.int8, kCodesPerStep, in_place(1)));
 }
 
 }  // namespace

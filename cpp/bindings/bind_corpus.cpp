@@ -14,7 +14,9 @@ Precision parse_precision(const std::string& name) {
     if (name == "auto") return Precision::automatic;
     if (name == "float32") return Precision::float32;
     if (name == "int8") return Precision::int8;
-    throw InvalidArgument("precision: expected 'auto', 'float32' or 'int8', got '" + name + "'");
+    if (name == "int16") return Precision::int16;
+    throw InvalidArgument("precision: expected 'auto', 'float32', 'int16' or 'int8', got '" + name +
+                          "'");
 }
 
 Metric parse_metric(const std::string& name) {

@@ -10,8 +10,8 @@
 #include <string>
 
 #include "float_environment.hpp"
+#include "forms/coded_form.hpp"
 #include "forms/float32_form.hpp"
-#include "forms/int8_form.hpp"
 #include "kernels/dispatch.hpp"
 #include "nearmiss/error.hpp"
 #include "packed_corpus.hpp"
@@ -80,7 +80,8 @@ void measure_panel(PackedCorpus& corpus, const KernelTable& kernel, std::size_t 
 std::unique_ptr<ScreeningForm> make_form(const PackedCorpus& corpus,
                                          FormKind kind,
                                          const KernelTable& kernel) {
-    if (kind == FormKind::int8) return std::make_unique<Int8Form>(corpus, kernel);
+    if (kind == FormKind::int8) return std::make_unique<CodedForm>(corpus, kInt8Codes, kernel);
+    if (kind == FormKind::int16) return std::make_unique<CodedForm>(corpus, kInt16Codes, kernel);
     return std::make_unique<Float32Form>(corpus, kernel);
 }
 
@@ -169,7 +170,7 @@ Corpus Corpus::restore(MatrixView rows,
     corpus->root_norms = AlignedBuffer<double>::borrow(state.root_norms);
     if (!state.codes.empty())
         corpus->forms[static_cast<std::size_t>(FormKind::int8)] =
-            std::make_unique<Int8Form>(*corpus, state);
+            std::make_unique<CodedForm>(*corpus, kInt8Codes, state);
     return Corpus(std::move(corpus));
 }
 
@@ -247,8 +248,9 @@ PackedState Corpus::state() const {
     state.max_norm = corpus.max_norm;
     state.root_norms = corpus.root_norms.view();
     const std::lock_guard lock(corpus.forms_mutex);
-    for (const auto& form : corpus.forms)
-        if (form) form->save(state);
+    // The others would not be smaller than the rows, or not by much.
+    if (const auto& form = corpus.forms[static_cast<std::size_t>(FormKind::int8)])
+        form->save(state);
     return state;
 }
 
@@ -273,9 +275,19 @@ FormKind first_form(Precision precision,
                     const kernels::KernelTable& kernel) noexcept {
     if (precision == Precision::float32) return FormKind::float32;
     if (precision == Precision::int8) return FormKind::int8;
+    if (precision == Precision::int16) return FormKind::int16;
     // Few dimensions leave the codes' tile little to save.
     constexpr std::size_t kMinDim = 32;
-    return dim >= kMinDim && kernel.code_speed > 1 ? FormKind::int8 : FormKind::float32;
+    return dim >= kMinDim && kernel.int8.speed > 1 ? FormKind::int8 : FormKind::float32;
+}
+
+FormKind finer_form(FormKind kind, std::size_t dim, const kernels::KernelTable& kernel) noexcept {
+    // Below these, there is too little to save for one more form of the corpus.
+    constexpr std::size_t kMinDim = 128;
+    constexpr float kMinSpeed = 1.5f;
+    if (kind != FormKind::int8 || dim < kMinDim || kernel.int16.speed < kMinSpeed)
+        return FormKind::float32;
+    return FormKind::int16;
 }
 
 const ScreeningForm& PackedCorpus::form(FormKind kind, const Execution& execution) const {
@@ -289,6 +301,11 @@ const ScreeningForm& PackedCorpus::form(FormKind kind, const Execution& executio
     const std::lock_guard lock(forms_mutex);
     if (!place) place = std::move(packed);
     return *place;
+}
+
+bool PackedCorpus::is_packed(FormKind kind) const {
+    const std::lock_guard lock(forms_mutex);
+    return forms[static_cast<std::size_t>(kind)] != nullptr;
 }
 
 std::shared_ptr<const DuplicateClasses> PackedCorpus::duplicate_classes(

@@ -21,8 +21,8 @@
 namespace nearmiss {
 
 class ScreeningForm;
-enum class FormKind : std::uint8_t { float32, int8 };
-inline constexpr std::size_t kNumForms = 2;
+enum class FormKind : std::uint8_t { float32, int8, int16 };
+inline constexpr std::size_t kNumForms = 3;
 
 // The rows of a panel, in the order of its lanes.
 struct PanelRows {
@@ -81,6 +81,7 @@ struct PackedCorpus {
 
     // The form, packed on first use.
     [[nodiscard]] const ScreeningForm& form(FormKind kind, const Execution& execution) const;
+    [[nodiscard]] bool is_packed(FormKind kind) const;
 
     // The classes of bit-identical rows, computed on first use.
     [[nodiscard]] std::shared_ptr<const DuplicateClasses> duplicate_classes(
@@ -89,6 +90,11 @@ struct PackedCorpus {
 
 // The form a search screens in first.
 [[nodiscard]] FormKind first_form(Precision precision,
+                                  std::size_t dim,
+                                  const kernels::KernelTable& kernel) noexcept;
+
+// The form for queries for which another one is too coarse; float32 never is.
+[[nodiscard]] FormKind finer_form(FormKind kind,
                                   std::size_t dim,
                                   const kernels::KernelTable& kernel) noexcept;
 

@@ -100,20 +100,41 @@ constexpr double kRescoringElements = 6500;
 // The part of a scan in float32 that int8 codes save.
 constexpr double kSavedByCodes = 2.0 / 3;
 
+// As many rows as can be scored exactly in the time of screening `screened` rows in float32.
+double worth_of_scan(std::size_t screened, std::size_t dim) {
+    return static_cast<double>(screened) * static_cast<double>(dim) / kRescoringElements;
+}
+
 // How many of `screened` rows may have to be scored exactly for a query before it would be faster
 // to scan them in float32, which leaves hardly any. Several times the rank that thresholds follow
 // always may.
 std::size_t affordable(std::size_t screened, std::size_t rank, std::size_t dim) {
-    const double worth =
-        static_cast<double>(screened) * static_cast<double>(dim) / kRescoringElements;
-    return 16 * rank + static_cast<std::size_t>(worth);
+    return 16 * rank + static_cast<std::size_t>(worth_of_scan(screened, dim));
 }
+
+// The same of a sample where int16 codes are next: they too leave hardly any row more than `rank`,
+// and their scan costs a quarter of one in float32 more than that of int8 codes. kSavedByCodes of
+// this, which stops a scan, is where both cost the same.
+std::size_t affordable_before_int16(std::size_t screened, std::size_t rank, std::size_t dim) {
+    return 2 * rank + static_cast<std::size_t>(0.375 * worth_of_scan(screened, dim));
+}
+
+// Packing int16 codes takes as long as what they save of so many queries.
+constexpr std::size_t kQueriesWorthPacking = 256;
+// The rank to go by in a sample is many times the expected one where pools are small: too little to
+// tell a quarter of a scan by.
+constexpr std::size_t kLeastPoolForInt16 = 64;
 
 // How a pass goes about its scans.
 struct Method {
     const ScreeningForm& form;
     Guess guess;
-    bool may_give_up;  // queries for which screening turns out to keep too many rows
+    // What is next for queries for which screening turns out to keep too many rows; the form
+    // itself: none is given up.
+    FormKind kind;
+    FormKind next;
+
+    [[nodiscard]] bool may_give_up() const noexcept { return next != kind; }
 };
 
 // Scans part of the corpus for a block of queries.
@@ -147,7 +168,9 @@ class Scan {
                 return sampled(panel, sampling) && (done == 0 || !sampled(panel, done));
             };
             if (!scan_panels(panel_begin, panel_end, wanted, context)) return false;
-            allow(affordable(rows / sampling, rank, dim()));
+            const auto limit =
+                method_.next == FormKind::int16 ? affordable_before_int16 : affordable;
+            allow(limit(rows / sampling, rank, dim()));
             if (reservoirs_.end_sample() > kSavedByCodes) return false;
             done = sampling;
         }
@@ -191,7 +214,7 @@ class Scan {
     }
 
     void allow(std::size_t rows) noexcept {
-        if (method_.may_give_up) reservoirs_.set_allowance(rows);
+        if (method_.may_give_up()) reservoirs_.set_allowance(rows);
     }
 
     void scan_group(const PanelGroup& panels) {
@@ -254,6 +277,8 @@ class Scan {
                                            std::uint16_t lanes) const {
         const Admission* admission = block_.admission(i);
         if (admission == nullptr) return lanes;
+        const bool keeps_order = search_.corpus.row_of_position.empty();
+        if (keeps_order && admission->clears_panel(static_cast<std::uint32_t>(first))) return lanes;
         const bool one_group = by_group_ && lowest_group_ == highest_group_;
         if (one_group && admission->wrong_group(lowest_group_)) return 0;
         for (std::uint32_t rest = lanes; rest != 0; rest &= rest - 1) {
@@ -308,15 +333,21 @@ class Pass {
     // Calls sink for the other queries.
     Rest run(const std::function<void(const Pool&)>& sink) {
         const std::size_t tasks = plan_.num_blocks * plan_.num_shards;
-        run_parallel(tasks, tasks, execution_, [&](std::size_t task, TaskContext& context) {
-            scan(task / plan_.num_shards, task % plan_.num_shards, sink, context);
-            context.checkpoint(1);
+        run_parallel(tasks, total(), execution_, [&](std::size_t task, TaskContext& context) {
+            const std::size_t settled =
+                scan(task / plan_.num_shards, task % plan_.num_shards, sink, context);
+            settled_.fetch_add(settled);
+            context.checkpoint(settled);
         });
         if (plan_.num_shards > 1) merge(sink);
         return std::move(rest_);
     }
 
     [[nodiscard]] std::size_t num_rescored() const noexcept { return rescored_.load(); }
+    // The fraction done, as reported: all but what is left.
+    [[nodiscard]] double done() const noexcept {
+        return static_cast<double>(settled_.load()) / static_cast<double>(total());
+    }
 
   private:
     // What a shard found for a query.
@@ -327,10 +358,13 @@ class Pass {
         bool given_up = true;
     };
 
-    void scan(std::size_t block,
-              std::size_t shard,
-              const std::function<void(const Pool&)>& sink,
-              TaskContext& context) {
+    [[nodiscard]] std::size_t total() const noexcept { return queries_.size() * plan_.num_shards; }
+
+    // Returns for how many queries this part of the corpus is done with.
+    std::size_t scan(std::size_t block,
+                     std::size_t shard,
+                     const std::function<void(const Pool&)>& sink,
+                     TaskContext& context) {
         const std::size_t first = block * plan_.block_size;
         const std::size_t count = std::min(plan_.block_size, queries_.size() - first);
         const std::size_t panel_begin = shard * plan_.shard_panels;
@@ -339,27 +373,30 @@ class Pass {
         const auto queries = queries_.subspan(first, count);
         if (gave_up_.load()) {
             give_up(queries);
-            return;
+            return 0;
         }
+        std::size_t settled = 0;
         std::unique_ptr<Scan> lent = lend_scan();
         Scan& scan = *lent;
         const Guess guess = guesses_fail_.load() ? Guess::no : method_.guess;
         if (scan.run(queries, panel_begin, panel_end, guess, context)) {
-            finish(scan, first, shard, sink, context);
+            settled = finish(scan, first, shard, sink, context);
         } else {
             gave_up_.store(true);
             give_up(queries);
         }
         rescored_.fetch_add(scan.num_rescored());
         take_back(std::move(lent));
+        return settled;
     }
 
-    // Passes on what a scan found for the queries from `first` on.
-    void finish(Scan& scan,
-                std::size_t first,
-                std::size_t shard,
-                const std::function<void(const Pool&)>& sink,
-                TaskContext& context) {
+    // Passes on what a scan found for the queries from `first` on; returns how many are done with.
+    std::size_t finish(Scan& scan,
+                       std::size_t first,
+                       std::size_t shard,
+                       const std::function<void(const Pool&)>& sink,
+                       TaskContext& context) {
+        std::size_t settled = 0;
         std::size_t misguessed = 0;
         for (std::size_t i = 0; i < scan.size(); ++i) {
             context.checkpoint();
@@ -368,10 +405,12 @@ class Pass {
                 continue;
             }
             const Pool pool = scan.pool(i);
+            const bool complete = scan.complete(i);
+            if (complete) ++settled;
             if (plan_.num_shards > 1) {
                 found_[(first + i) * plan_.num_shards + shard] = {
-                    {pool.keys.begin(), pool.keys.end()}, pool.above, scan.complete(i), false};
-            } else if (scan.complete(i)) {
+                    {pool.keys.begin(), pool.keys.end()}, pool.above, complete, false};
+            } else if (complete) {
                 sink(pool);
             } else {
                 misguess(queries_[first + i]);
@@ -380,6 +419,7 @@ class Pass {
         }
         // Where near rows come in clumps a sample of panels misleads: better not to guess at all.
         if (misguessed * 16 > scan.size()) guesses_fail_.store(true);
+        return settled;
     }
 
     // Scans are used again: their memory is large where pools are. One that a task fails in is
@@ -411,7 +451,7 @@ class Pass {
 
     void merge(const std::function<void(const Pool&)>& sink) {
         const std::size_t n = queries_.size();
-        run_parallel(n, n, execution_.at(1), [&](std::size_t i, TaskContext&) {
+        run_parallel(n, n, execution_.at(done()), [&](std::size_t i, TaskContext&) {
             const std::span<const Found> shards(&found_[i * plan_.num_shards], plan_.num_shards);
             if (std::ranges::any_of(shards, &Found::given_up)) {
                 const std::lock_guard lock(rest_mutex_);
@@ -446,6 +486,7 @@ class Pass {
     std::atomic<bool> guesses_fail_{false};
     std::atomic<bool> gave_up_{false};  // a scan was stopped: all queries go on to the next form
     std::atomic<std::size_t> rescored_{0};
+    std::atomic<std::size_t> settled_{0};  // of total(): queries times shards
     std::mutex rest_mutex_;
     Rest rest_;
 };
@@ -467,41 +508,46 @@ class Searcher {
         std::vector<std::uint32_t> queries(std::min(search_.num_queries, rest));
         std::iota(queries.begin(), queries.end(), static_cast<std::uint32_t>(search_.first_query));
         queries = sorted(std::move(queries));
-        if (first_form(search_.precision, search_.corpus.rows.cols, search_.kernel) ==
-            FormKind::int8) {
-            const bool may_give_up = search_.precision == Precision::automatic;
-            queries = screen(queries, FormKind::int8, may_give_up, execution_);
-            work_.fallen_back = queries.size();
+        FormKind kind = first_form(search_.precision, search_.corpus.rows.cols, search_.kernel);
+        for (bool first = true; !queries.empty(); first = false) {
+            const FormKind next = next_form(kind, queries.size());
+            queries = screen(queries, kind, next);
+            if (first) work_.fallen_back = queries.size();
+            kind = next;
         }
-        if (!queries.empty())
-            screen(queries,
-                   FormKind::float32,
-                   false,
-                   work_.fallen_back != 0 ? execution_.at(1) : execution_);
         return work_;
     }
 
   private:
+    // For what is given up in this form; the form itself: nothing is.
+    [[nodiscard]] FormKind next_form(FormKind kind, std::size_t num_queries) const {
+        if (search_.precision != Precision::automatic) return kind;
+        const FormKind finer = finer_form(kind, search_.corpus.rows.cols, search_.kernel);
+        const bool worth_packing =
+            num_queries >= kQueriesWorthPacking || search_.corpus.is_packed(FormKind::int16);
+        const bool int16_pays = search_.pool_size >= kLeastPoolForInt16 && worth_packing;
+        return finer == FormKind::int16 && !int16_pays ? FormKind::float32 : finer;
+    }
+
     // Returns the queries given up.
     std::vector<std::uint32_t> screen(std::span<const std::uint32_t> queries,
                                       FormKind kind,
-                                      bool may_give_up,
-                                      const Execution& execution) {
-        const ScreeningForm& form = search_.corpus.form(kind, execution_.at(0));
-        Pass::Rest rest = pass(queries, {form, Guess::yes, may_give_up}, execution);
+                                      FormKind next) {
+        const ScreeningForm& form = search_.corpus.form(kind, execution_.at(done_));
+        Pass::Rest rest = pass(queries, {form, Guess::yes, kind, next});
         if (rest.misguessed.empty()) return sorted(std::move(rest.given_up));
         work_.rescanned += rest.misguessed.size();
         const std::vector<std::uint32_t> again = sorted(std::move(rest.misguessed));
-        const Pass::Rest last = pass(again, {form, Guess::no, may_give_up}, execution_.at(1));
+        const Pass::Rest last = pass(again, {form, Guess::no, kind, next});
         rest.given_up.insert(rest.given_up.end(), last.given_up.begin(), last.given_up.end());
         return sorted(std::move(rest.given_up));
     }
 
-    Pass::Rest pass(std::span<const std::uint32_t> queries,
-                    const Method& method,
-                    const Execution& execution) {
-        Pass pass(search_, queries, by_group_, method, execution);
+    // What it leaves to do is also left of the progress: the next pass goes on from there.
+    Pass::Rest pass(std::span<const std::uint32_t> queries, const Method& method) {
+        Pass pass(search_, queries, by_group_, method, execution_.part(done_, 1));
         Pass::Rest rest = pass.run(sink_);
+        done_ += (1 - done_) * pass.done();
         work_.rescored += pass.num_rescored();
         return rest;
     }
@@ -517,6 +563,7 @@ class Searcher {
     const Execution& execution_;
     const std::function<void(const Pool&)>& sink_;
     const bool by_group_;
+    double done_ = 0;  // the fraction reported
     SearchWork work_;
 };
 

@@ -146,7 +146,7 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("running")
     group.add_argument("--num-threads", type=int, metavar="N", help="default: NEARMISS_NUM_THREADS")
     group.add_argument(
-        "--precision", default="auto", help="auto, float32 or int8: time, never answers"
+        "--precision", default="auto", help="auto, float32, int16 or int8: time, never answers"
     )
     group.add_argument("--no-progress", action="store_true", help="no progress bar")
 

@@ -47,7 +47,7 @@ from nearmiss.strategies.base import Strategy
 from nearmiss.strategies.pool import Setting
 
 OnShortage: TypeAlias = Literal["pad", "drop", "error"]
-Precision: TypeAlias = Literal["auto", "float32", "int8"]
+Precision: TypeAlias = Literal["auto", "float32", "int16", "int8"]
 
 
 def topk(
@@ -70,10 +70,10 @@ def topk(
         From 1 to m.
     metric : {"cosine", "ip", "l2"}, optional
         Default: the corpus's own, else cosine.
-    precision : {"auto", "float32", "int8"}
-        What to screen in: int8 codes with a proven error bound, or float32. ``"auto"`` takes
-        int8 where it pays and turns to float32 where it does not. Changes the time, never the
-        answer.
+    precision : {"auto", "float32", "int16", "int8"}
+        What to screen in: codes of 16 or 8 bits with a proven error bound, or float32. ``"auto"``
+        takes int8 where it pays and turns to int16 or float32 where it does not. Changes the time,
+        never the answer.
     num_threads : int, optional
         Default: all that are allowed (``NEARMISS_NUM_THREADS``, affinity, cgroup); one inside
         a DataLoader worker.
@@ -190,10 +190,10 @@ def mine(
         corpus row a query is, for ``exclude_self``. All different. Default: row numbers.
     metric : {"cosine", "ip", "l2"}, optional
         Default: the corpus's own, else cosine.
-    precision : {"auto", "float32", "int8"}
-        What to screen in: int8 codes with a proven error bound, or float32. ``"auto"`` takes
-        int8 where it pays and turns to float32 where it does not. Changes the time, never the
-        answer.
+    precision : {"auto", "float32", "int16", "int8"}
+        What to screen in: codes of 16 or 8 bits with a proven error bound, or float32. ``"auto"``
+        takes int8 where it pays and turns to int16 or float32 where it does not. Changes the time,
+        never the answer.
     on_shortage : {"pad", "drop", "error"}
         A query with fewer admissible rows than asked for: pad its row with -1 and nan, leave
         it out (`Negatives.query_indices` tells which remain), or raise ValueError.

@@ -144,7 +144,7 @@ def merge_limits(limits: Limits | None, keywords: Limits) -> Limits:
 
 def check_precision(precision: str) -> None:
     """Raise ValueError unless the precision is one that exists."""
-    check_choice(precision, "precision", ("auto", "float32", "int8"))
+    check_choice(precision, "precision", ("auto", "float32", "int16", "int8"))
 
 
 # --- where it is searched -------------------------------------------------------------------------

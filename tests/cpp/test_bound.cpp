@@ -27,10 +27,11 @@ namespace {
 using namespace nearmiss;
 using instances::Matrix;
 
+constexpr FormKind kCodedForms[] = {FormKind::int8, FormKind::int16};
 constexpr Metric kMetrics[] = {Metric::cosine, Metric::ip, Metric::l2};
 // Around the sides of tiles, steps and segments, powers of two and not.
 constexpr std::size_t kWidths[] = {1, 2, 3, 5, 7, 31, 64, 100, 129, 385, 1031};
-// The int8 form looks at every second row of so many to choose its centre and scale: rows 0, 2, ...
+// Forms of codes choose centre and scale from every second row of so many: rows 0, 2, ...
 constexpr std::size_t kRowsSampledByHalf = 2051;
 
 enum class Kind {
@@ -280,7 +281,8 @@ double worst_over_everything(FormKind form) {
     return worst;
 }
 
-// The int8 form sees only the even rows when it chooses; every odd row, or just one, is multiplied.
+// Forms of codes see only the even rows when they choose; every odd row, or just one, is
+// multiplied.
 Matrix unlike_the_sample(std::size_t cols, int exponent, bool one) {
     Matrix rows = make(Kind::offset, kRowsSampledByHalf, cols, 4);
     for (std::size_t i = 1; i < rows.rows; i += one ? rows.rows : 2)
@@ -304,6 +306,10 @@ TEST(int8_screening_stays_within_the_bound) {
     CHECK(worst_over_everything(FormKind::int8) > 0.9);
 }
 
+TEST(int16_screening_stays_within_the_bound) {
+    CHECK(worst_over_everything(FormKind::int16) > 0.7);
+}
+
 TEST(rows_unlike_those_that_centre_and_scale_were_chosen_from) {
     on_all_targets([] {
         for (const Metric metric : kMetrics) {
@@ -313,7 +319,8 @@ TEST(rows_unlike_those_that_centre_and_scale_were_chosen_from) {
                         const Matrix rows = unlike_the_sample(cols, exponent, one);
                         Matrix queries = queries_about_the_mean(rows);
                         std::ranges::copy(rows.row(1), queries.values.begin());
-                        CHECK(worst_ratio(queries, rows, metric, FormKind::int8) <= 1);
+                        for (const FormKind kind : kCodedForms)
+                            CHECK(worst_ratio(queries, rows, metric, kind) <= 1);
                         CHECK(worst_ratio(queries, rows, metric, FormKind::float32) <= 1);
                     }
                 }
@@ -338,7 +345,8 @@ TEST(a_centre_far_smaller_than_the_largest_row) {
                 Matrix queries = make(Kind::smooth, 7, cols, 7);
                 for (std::size_t j = 0; j < cols; ++j)
                     queries.values[j] = std::ldexp(rows.values[j], -exponent);
-                CHECK(worst_ratio(queries, rows, metric, FormKind::int8) <= 1);
+                for (const FormKind kind : kCodedForms)
+                    CHECK(worst_ratio(queries, rows, metric, kind) <= 1);
             }
         }
     });
@@ -349,21 +357,23 @@ TEST(a_centre_far_smaller_than_the_largest_row) {
 TEST(queries_along_what_the_codes_of_a_row_miss) {
     constexpr std::size_t cols = 16;
     on_all_targets([] {
-        for (const Metric metric : kMetrics) {
-            const Matrix rows = make(Kind::smooth, 64, cols, 8);
-            const Corpus corpus(rows.view(), metric, {}, {});
-            Matrix axes{cols, cols, std::vector<float>(cols * cols)};
-            for (std::size_t j = 0; j < cols; ++j) axes.values[j * cols + j] = 1;
-            Matrix missed{rows.rows, cols, std::vector<float>(rows.rows * cols)};
-            Probe(corpus, axes, FormKind::int8)
-                .each([&](std::size_t axis, std::size_t row, double ratio) {
-                    missed.values[row * cols + axis] = static_cast<float>(ratio);
-                });
-            double worst = Probe(corpus, missed, FormKind::int8).worst();
-            for (float& value : missed.values) value = -value;
-            worst = std::max(worst, Probe(corpus, missed, FormKind::int8).worst());
-            CHECK(worst <= 1);
-            CHECK(worst > 0.4);  // random queries reach half of that
+        for (const FormKind kind : kCodedForms) {
+            for (const Metric metric : kMetrics) {
+                const Matrix rows = make(Kind::smooth, 64, cols, 8);
+                const Corpus corpus(rows.view(), metric, {}, {});
+                Matrix axes{cols, cols, std::vector<float>(cols * cols)};
+                for (std::size_t j = 0; j < cols; ++j) axes.values[j * cols + j] = 1;
+                Matrix missed{rows.rows, cols, std::vector<float>(rows.rows * cols)};
+                Probe(corpus, axes, kind)
+                    .each([&](std::size_t axis, std::size_t row, double ratio) {
+                        missed.values[row * cols + axis] = static_cast<float>(ratio);
+                    });
+                double worst = Probe(corpus, missed, kind).worst();
+                for (float& value : missed.values) value = -value;
+                worst = std::max(worst, Probe(corpus, missed, kind).worst());
+                CHECK(worst <= 1);
+                CHECK(worst > 0.4);  // random queries reach half of that
+            }
         }
     });
 }
@@ -382,7 +392,7 @@ TEST(the_bound_holds_after_updates_that_change_magnitudes) {
                 Matrix fresh = make(Kind::offset, positions.size(), cols, 11);
                 for (float& value : fresh.values) value *= magnitude;
                 corpus.update(positions, fresh.view(), {});
-                for (const FormKind kind : {FormKind::float32, FormKind::int8}) {
+                for (const FormKind kind : {FormKind::float32, FormKind::int8, FormKind::int16}) {
                     CHECK(Probe(corpus, queries, kind).worst() <= 1);
                     CHECK(Probe(corpus, fresh, kind).worst() <= 1);
                 }
@@ -398,40 +408,37 @@ using Codes = std::vector<std::int32_t>;  // vectors x elements
 // Codes in the layout of panels and tiles, screened by the active target.
 class CodeTile {
   public:
+    // int8.
     CodeTile(const Codes& rows, const Codes& queries, std::size_t steps, std::size_t segment_steps)
-        : panel_(steps * kernels::kPanelStepBytes),
-          tile_(steps * kernels::kTileStepBytes) {
+        : CodeTile(steps) {
         const std::size_t cols = steps * kernels::kCodesPerStep;
         for (std::size_t i = 0; i < cols; ++i) {
-            const std::size_t step = i / kernels::kCodesPerStep;
-            const std::size_t j = i % kernels::kCodesPerStep;
             for (std::size_t r = 0; r < kernels::kPanelRows; ++r)
-                panel_.data()[(step * kernels::kPanelRows + r) * kernels::kCodesPerStep + j] =
+                *place<std::uint8_t>(panel_.data(), kernels::kPanelRows, r, i) =
                     static_cast<std::uint8_t>(rows[r * cols + i] + kernels::kCodeOffset);
             for (std::size_t q = 0; q < kernels::kTileQueries; ++q)
-                tile_.data()[(step * kernels::kTileQueries + q) * kernels::kCodesPerStep + j] =
+                *place<std::int8_t>(tile_.data(), kernels::kTileQueries, q, i) =
                     static_cast<std::int8_t>(queries[q * cols + i]);
         }
         for (std::size_t begin = 0; begin < steps; begin += segment_steps)
             for (std::size_t q = 0; q < kernels::kTileQueries; ++q)
                 add_start(queries.data() + q * cols, begin, std::min(begin + segment_steps, steps));
-        const float terms[kernels::kPanelRows] = {};
-        const float factors[kernels::kTileQueries] = {};
-        std::vector<float> lower(kernels::kTileQueries, std::numeric_limits<float>::lowest());
-        CHECK(kernels::active().screen_codes({{panel_.data()},
-                                              {panel_.data()},
-                                              {terms},
-                                              1,
-                                              tile_.data(),
-                                              starts_.data(),
-                                              factors,
-                                              steps,
-                                              segment_steps,
-                                              0,
-                                              1,
-                                              lower.data(),
-                                              nullptr},
-                                             &hit_) == 1);
+        screen(kernels::active().int8, steps, segment_steps);
+    }
+
+    // int16.
+    CodeTile(const Codes& rows, const Codes& queries, std::size_t steps) : CodeTile(steps) {
+        const std::size_t cols = steps * kernels::kInt16CodesPerStep;
+        for (std::size_t i = 0; i < cols; ++i) {
+            for (std::size_t r = 0; r < kernels::kPanelRows; ++r)
+                *place<std::int16_t>(panel_.data(), kernels::kPanelRows, r, i) =
+                    static_cast<std::int16_t>(rows[r * cols + i]);
+            for (std::size_t q = 0; q < kernels::kTileQueries; ++q)
+                *place<std::int16_t>(tile_.data(), kernels::kTileQueries, q, i) =
+                    static_cast<std::int16_t>(queries[q * cols + i]);
+        }
+        starts_.resize(kernels::kTileQueries);
+        screen(kernels::active().int16, steps, steps);
     }
 
     [[nodiscard]] float sum(std::size_t query, std::size_t row) const {
@@ -439,6 +446,41 @@ class CodeTile {
     }
 
   private:
+    explicit CodeTile(std::size_t steps)
+        : panel_(steps * kernels::kPanelStepBytes),
+          tile_(steps * kernels::kTileStepBytes) {}
+
+    // Of code i of a vector, of which there are `vectors`.
+    template <class Code, class Byte>
+    static Code* place(Byte* bytes, std::size_t vectors, std::size_t vector, std::size_t i) {
+        constexpr std::size_t kPerStep = kernels::kStepBytes / sizeof(Code);
+        const std::size_t step = i / kPerStep;
+        return reinterpret_cast<Code*>(bytes + (step * vectors + vector) * kernels::kStepBytes) +
+               i % kPerStep;
+    }
+
+    void screen(const kernels::KernelTable::Codes& codes,
+                std::size_t steps,
+                std::size_t segment_steps) {
+        const float terms[kernels::kPanelRows] = {};
+        const float factors[kernels::kTileQueries] = {};
+        std::vector<float> lower(kernels::kTileQueries, std::numeric_limits<float>::lowest());
+        CHECK(codes.screen({{panel_.data()},
+                            {panel_.data()},
+                            {terms},
+                            1,
+                            tile_.data(),
+                            starts_.data(),
+                            factors,
+                            steps,
+                            segment_steps,
+                            0,
+                            1,
+                            lower.data(),
+                            nullptr},
+                           &hit_) == 1);
+    }
+
     void add_start(const std::int32_t* codes, std::size_t begin, std::size_t end) {
         std::int32_t even = 0;
         std::int32_t odd = 0;
@@ -531,7 +573,7 @@ TEST(sums_of_extreme_codes_are_exact) {
 TEST(wide_sums_of_the_most_extreme_codes_are_exact) {
     bool any = false;
     on_all_targets([&] {
-        if (!kernels::active().code_sums_are_wide) return;
+        if (!kernels::active().int8.sums_are_wide) return;
         any = true;
         for (const std::size_t steps : {1U, 97U, 300U, unsigned(kernels::kMaxWideElements / 4)}) {
             const std::size_t cols = steps * kernels::kCodesPerStep;
@@ -565,6 +607,33 @@ TEST(sums_of_random_codes_are_exact) {
             const Codes rows = draw(kernels::kPanelRows, kernels::kMaxRowCode);
             const Codes queries = draw(kernels::kTileQueries, kernels::kMaxQueryCode);
             CHECK(check_sums(rows, queries, steps, 24) > 40);
+        }
+    });
+}
+
+TEST(sums_of_int16_codes_are_exact) {
+    std::mt19937 engine(4);
+    on_all_targets([&] {
+        for (const std::size_t steps : {1U, 2U, 3U, 17U, 97U, 300U}) {
+            const std::size_t cols = steps * kernels::kInt16CodesPerStep;
+            // Of this size, sums of extreme codes come close to what 32 bits hold.
+            const auto limit = static_cast<std::int32_t>(
+                std::sqrt(kernels::kMaxInt16Sum / static_cast<double>(cols)));
+            Codes rows = extreme_codes(
+                kernels::kPanelRows, cols, std::min(limit, kernels::kMaxInt16Code), 1);
+            const Codes queries = extreme_codes(
+                kernels::kTileQueries, cols, std::min(limit, kernels::kMaxInt16Code), 2);
+            for (std::size_t i = 0; i < cols; ++i)  // others are random
+                rows[15 * cols + i] = static_cast<std::int32_t>(engine() % 2001) - 1000;
+            const CodeTile tile(rows, queries, steps);
+            for (std::size_t q = 0; q < kernels::kTileQueries; ++q)
+                for (std::size_t r = 0; r < kernels::kPanelRows; ++r) {
+                    const std::int32_t* a = rows.data() + r * cols;
+                    const std::int32_t* b = queries.data() + q * cols;
+                    const std::int64_t sum = std::inner_product(a, a + cols, b, std::int64_t{0});
+                    CHECK(tile.sum(q, r) == static_cast<float>(sum));
+                }
+            CHECK(tile.sum(0, 0) > 0x1p30f);
         }
     });
 }

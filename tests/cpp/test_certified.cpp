@@ -92,18 +92,16 @@ struct Case {
     Matrix rows;
 
     [[nodiscard]] Precision precision() const {
-        return kind == FormKind::int8 ? Precision::int8 : Precision::float32;
+        if (kind == FormKind::float32) return Precision::float32;
+        return kind == FormKind::int8 ? Precision::int8 : Precision::int16;
     }
 };
 
 constexpr std::size_t kQueries = 23;
 
 // Most of a row lies where queries have nothing: codes are coarse, and scores small beside them.
-Case coarse_codes(std::size_t num_rows, float size) {
-    Case c{FormKind::int8,
-           0.02,
-           instances::normal(kQueries, 64, 1),
-           instances::normal(num_rows, 64, 2)};
+Case coarse_codes(FormKind kind, std::size_t num_rows, float size) {
+    Case c{kind, 0.02, instances::normal(kQueries, 64, 1), instances::normal(num_rows, 64, 2)};
     for (std::size_t q = 0; q < kQueries; ++q)
         std::fill_n(c.queries.values.data() + 64 * q, 48, 0.0f);
     for (std::size_t x = 0; x < num_rows; ++x)
@@ -232,7 +230,12 @@ void check_that_the_bound_matters(const Case& c, std::size_t k) {
 }  // namespace
 
 TEST(answers_depend_on_the_bound_of_int8_screening) {
-    check_that_the_bound_matters(coarse_codes(150, 20), 10);  // too few rows to guess
+    // Too few rows to guess.
+    check_that_the_bound_matters(coarse_codes(FormKind::int8, 150, 20), 10);
+}
+
+TEST(answers_depend_on_the_bound_of_int16_screening) {
+    check_that_the_bound_matters(coarse_codes(FormKind::int16, 150, 3000), 10);
 }
 
 TEST(answers_depend_on_the_bound_of_float32_screening) {
@@ -241,7 +244,9 @@ TEST(answers_depend_on_the_bound_of_float32_screening) {
 
 TEST(answers_from_guesses_depend_on_the_bound) {
     constexpr std::size_t k = 60;
-    for (const Case& c : {coarse_codes(6000, 2), cancellation(6000, 200)}) {
+    for (const Case& c : {coarse_codes(FormKind::int8, 6000, 2),
+                          coarse_codes(FormKind::int16, 6000, 300),
+                          cancellation(6000, 200)}) {
         check_that_the_bound_matters(c, k);
         // Guesses are verified with the bound as well: even where every second scan is honest, some
         // wrong answers pass as verified.

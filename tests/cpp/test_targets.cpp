@@ -45,14 +45,27 @@ std::uint32_t forgets_the_ceiling(const ScreenTask& task, TileHit* hits) {
     return right().screen(without, hits);
 }
 
+// Of int8 or of int16 codes.
+using Codes = KernelTable::Codes KernelTable::*;
+
 std::uint32_t forgets_a_segment(const CodeScreenTask& task, TileHit* hits) {
     CodeScreenTask shorter = task;
     if (task.steps > task.segment_steps) shorter.steps -= task.segment_steps;
-    return right().screen_codes(shorter, hits);
+    return right().int8.screen(shorter, hits);
 }
 
+// As if sums were kept in 31 bits.
+std::uint32_t saturates_sums(const CodeScreenTask& task, TileHit* hits) {
+    const std::uint32_t count = right().int16.screen(task, hits);
+    for (std::uint32_t i = 0; i < count; ++i)
+        for (auto& scores : hits[i].scores)
+            for (float& score : scores) score = std::clamp(score, -0x1p30f, 0x1p30f);
+    return count;
+}
+
+template <Codes codes>
 std::uint32_t sums_are_one_off(const CodeScreenTask& task, TileHit* hits) {
-    const std::uint32_t count = right().screen_codes(task, hits);
+    const std::uint32_t count = (right().*codes).screen(task, hits);
     for (std::uint32_t i = 0; i < count; ++i) hits[i].scores[5][15] += 1.0f;
     return count;
 }
@@ -62,13 +75,15 @@ void rotates_without_signs(const RotateTask& task) {
     task.elements[0] = -task.elements[0] + 1.0f;
 }
 
+template <Codes codes>
 void loses_a_residual(const QuantiseTask& task) {
-    right().quantise(task);
+    (right().*codes).quantise(task);
     task.residuals[15] = 0.0f;
 }
 
+template <Codes codes>
 void codes_are_one_off(const QuantiseTask& task) {
-    right().quantise(task);
+    (right().*codes).quantise(task);
     ++task.codes[task.steps * kPanelStepBytes - 1];
 }
 
@@ -190,11 +205,22 @@ TEST(a_table_with_one_wrong_function_is_found_out) {
     CHECK(wrong_after([](auto& t) { t.screen = &forgets_the_ceiling; }) == "screen");
     CHECK(wrong_after([](auto& t) { t.near_greatest = &misses_what_is_nearly_as_great; }) ==
           "near_greatest");
-    CHECK(wrong_after([](auto& t) { t.screen_codes = &forgets_a_segment; }) == "screen_codes");
-    CHECK(wrong_after([](auto& t) { t.screen_codes = &sums_are_one_off; }) == "screen_codes");
+    CHECK(wrong_after([](auto& t) { t.int8.screen = &forgets_a_segment; }) == "int8.screen");
+    CHECK(wrong_after([](auto& t) { t.int8.screen = &sums_are_one_off<&KernelTable::int8>; }) ==
+          "int8.screen");
+    CHECK(wrong_after([](auto& t) { t.int16.screen = &saturates_sums; }) == "int16.screen");
+    CHECK(wrong_after([](auto& t) { t.int16.screen = &sums_are_one_off<&KernelTable::int16>; }) ==
+          "int16.screen");
     CHECK(wrong_after([](auto& t) { t.rotate = &rotates_without_signs; }) == "rotate");
-    CHECK(wrong_after([](auto& t) { t.quantise = &loses_a_residual; }) == "quantise");
-    CHECK(wrong_after([](auto& t) { t.quantise = &codes_are_one_off; }) == "quantise");
+    CHECK(wrong_after([](auto& t) { t.int8.quantise = &loses_a_residual<&KernelTable::int8>; }) ==
+          "int8.quantise");
+    CHECK(wrong_after([](auto& t) { t.int8.quantise = &codes_are_one_off<&KernelTable::int8>; }) ==
+          "int8.quantise");
+    CHECK(wrong_after([](auto& t) { t.int16.quantise = &loses_a_residual<&KernelTable::int16>; }) ==
+          "int16.quantise");
+    CHECK(wrong_after([](auto& t) {
+              t.int16.quantise = &codes_are_one_off<&KernelTable::int16>;
+          }) == "int16.quantise");
     CHECK(wrong_after([](auto& t) { t.log = &last_log_is_one_off; }) == "log");
     CHECK(wrong_after([](auto& t) { t.exp = &exp_flushes_small_results; }) == "exp");
     CHECK(wrong_after([](auto& t) { t.random_bits = &carries_no_further_than_32_bits; }) ==

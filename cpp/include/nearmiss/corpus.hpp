@@ -16,9 +16,10 @@ enum class Metric : std::uint8_t { cosine, ip, l2 };
 
 // What rows are screened in. Changes the time, never the answer.
 enum class Precision : std::uint8_t {
-    automatic,  // int8 where it pays, float32 where it turns out not to
+    automatic,  // int8 where it pays, int16 or float32 where it turns out not to
     float32,
     int8,
+    int16,
 };
 
 // What packing made of the rows, to be saved and taken up again. Its meaning is the core's own and

@@ -22,7 +22,7 @@ struct SearchWork {
     std::size_t rescored = 0;   // pairs scored exactly
     std::size_t rescanned = 0;  // queries whose guessed threshold was wrong: scanned twice
     std::size_t fallen_back =
-        0;  // queries for which int8 codes were too coarse: scanned in float32
+        0;  // queries for which int8 codes were too coarse: scanned more finely
 };
 
 // How negatives are picked from the admissible rows of a query.

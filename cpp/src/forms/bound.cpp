@@ -76,10 +76,10 @@ ScreenScale float32_scale(const ScaledRows& rows, const ScaledQuery& query) noex
     return scale;
 }
 
-ScreenScale int8_scale(const ScaledRows& rows,
-                       const ScaledQuery& query,
-                       const CodedRows& coded_rows,
-                       const CodedQuery& coded_query) noexcept {
+ScreenScale coded_scale(const ScaledRows& rows,
+                        const ScaledQuery& query,
+                        const CodedRows& coded_rows,
+                        const CodedQuery& coded_query) noexcept {
     const double factor = std::abs(coded_query.centre_factor);
     const double centre = coded_rows.centre_norm;
     // What float32 arithmetic before the rounding to codes is off by, relative to its inputs.

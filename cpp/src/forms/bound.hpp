@@ -63,10 +63,10 @@ struct CodedQuery {
     double constant = 0;
 };
 
-[[nodiscard]] ScreenScale int8_scale(const ScaledRows& rows,
-                                     const ScaledQuery& query,
-                                     const CodedRows& coded_rows,
-                                     const CodedQuery& coded_query) noexcept;
+[[nodiscard]] ScreenScale coded_scale(const ScaledRows& rows,
+                                      const ScaledQuery& query,
+                                      const CodedRows& coded_rows,
+                                      const CodedQuery& coded_query) noexcept;
 
 // Never too small: the root of a float32 sum of `terms` squares.
 [[nodiscard]] double norm_from_float_sum(double sum, std::size_t terms) noexcept;

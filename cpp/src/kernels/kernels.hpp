@@ -57,14 +57,17 @@ struct NearTask {
     std::uint64_t* near;  // count x kNearWords
 };
 
-// ---- int8 codes --------------------------------------------------------------------------------
-// Four codes of one vector are kept together, which serves multiply-add instructions over pairs
-// and over fours alike. A panel of codes holds, for every step of four elements, the four
-// unsigned codes (code + kCodeOffset) of each of its kPanelRows rows; a tile the four signed codes
-// of each of its kTileQueries queries.
+// ---- codes -------------------------------------------------------------------------------------
+// Four bytes of one vector are kept together: four int8 codes, which serves multiply-add
+// instructions over pairs and over fours alike, or two int16 codes. A panel of codes holds, for
+// every such step, the codes of each of its kPanelRows rows; a tile those of each of its
+// kTileQueries queries.
+inline constexpr std::size_t kStepBytes = 4;
+inline constexpr std::size_t kPanelStepBytes = kPanelRows * kStepBytes;
+inline constexpr std::size_t kTileStepBytes = kTileQueries * kStepBytes;
+
+// int8: rows' codes are stored unsigned, code + kCodeOffset, queries' as they are.
 inline constexpr std::size_t kCodesPerStep = 4;
-inline constexpr std::size_t kPanelStepBytes = kPanelRows * kCodesPerStep;
-inline constexpr std::size_t kTileStepBytes = kTileQueries * kCodesPerStep;
 inline constexpr std::int32_t kCodeOffset = 128;
 inline constexpr std::int32_t kMaxRowCode = 127;
 // Two unsigned codes times two signed ones must fit 16 bits: 2 * 255 * 64 <= 32767.
@@ -78,7 +81,13 @@ inline constexpr std::int32_t kMaxSegmentSum = 32767;
 inline constexpr std::int32_t kMaxWideQueryCode = 127;
 inline constexpr std::size_t kMaxWideElements = std::size_t{1} << 15;
 
-// What a sum over one segment starts from, to undo the offset of unsigned codes.
+// int16: all are stored as they are. Sums are kept in 32 bits; the norms of the codes bound not
+// only a sum but every part of it, so none wraps.
+inline constexpr std::size_t kInt16CodesPerStep = 2;
+inline constexpr std::int32_t kMaxInt16Code = 32767;
+inline constexpr std::int32_t kMaxInt16Sum = 2147483647;
+
+// What a sum over one segment starts from, to undo the offset of unsigned codes: zero for int16.
 struct CodeStart {
     std::int16_t even;  // -kCodeOffset * the sum of the query's codes in even pairs, modulo 2^16
     std::int16_t odd;   // the same for odd pairs
@@ -118,15 +127,17 @@ struct RotateTask {
 
 // Rounds elements * scale to codes.
 struct QuantiseTask {
-    const float* elements;  // steps x kCodesPerStep x kPanelRows
+    const float* elements;  // steps x codes per step x kPanelRows
     std::size_t steps;
     std::size_t segment_steps;
-    const float* scales;   // one per lane
-    std::int32_t limit;    // codes are clamped to +-limit
-    std::int32_t offset;   // added to every code
-    std::uint8_t* codes;   // steps x kPanelStepBytes
-    float* residuals;      // one per lane: sum of (element * scale - code)^2
-    float* segment_norms;  // segments x 2 x kPanelRows: squared norms of codes in even, odd pairs
+    const float* scales;  // one per lane
+    std::int32_t limit;   // codes are clamped to +-limit
+    std::int32_t offset;  // added to every code
+    std::uint8_t* codes;  // steps x kPanelStepBytes
+    float* residuals;     // one per lane: sum of (element * scale - code)^2
+    // Squared norms of codes: segments x pairs per step x kPanelRows; of int8 codes those in even
+    // and those in odd pairs, of int16 codes all.
+    float* segment_norms;
 };
 
 // ---- randomness -------------------------------------------------------------------------------
@@ -192,15 +203,18 @@ struct KernelTable {
     // the row's start, is no more than `slack` below the greatest of that query. Rounded like the
     // scores of `screen`.
     void (*near_greatest)(const NearTask& task);
-    // How many times the rate of `screen` that of `screen_codes` is, about.
-    float code_speed;
-    // Whether it keeps sums of codes in 32 bits.
-    bool code_sums_are_wide;
-    // The same with int8 codes. The score of a pair is the exact integer inner product of its codes
-    // plus row term times term factor, added in float32.
-    std::uint32_t (*screen_codes)(const CodeScreenTask& task, TileHit* hits);
     void (*rotate)(const RotateTask& task);
-    void (*quantise)(const QuantiseTask& task);
+    struct Codes {
+        // How many times the rate of the float32 tile that of `screen` is, about.
+        float speed;
+        bool sums_are_wide;  // kept in 32 bits
+        // As the float32 tile. The score of a pair is the exact integer inner product of its codes
+        // plus row term times term factor, added in float32.
+        std::uint32_t (*screen)(const CodeScreenTask& task, TileHit* hits);
+        void (*quantise)(const QuantiseTask& task);
+    };
+    Codes int8;
+    Codes int16;
 
     // Natural logarithm and exponential, see portable_math.hpp; out may be x.
     void (*log)(const double* x, std::size_t count, double* out);

@@ -206,7 +206,59 @@ bool screens_codes_right(const KernelTable& table, const CodeShape& shape) {
                               shape.tile_end,
                               nullptr,
                               nullptr};
-    return screens_right(table.screen_codes, kernel_table_scalar.screen_codes, task);
+    return screens_right(table.int8.screen, kernel_table_scalar.int8.screen, task);
+}
+
+std::int16_t int16_code(Numbers& numbers, int limit) {
+    return static_cast<std::int16_t>(std::clamp(numbers.within(2 * limit), -limit, limit));
+}
+
+struct Int16Shape {
+    std::size_t steps;
+    std::size_t num_panels;
+    std::uint32_t tile_begin, tile_end;
+    int limit;  // 2 * steps * limit^2 <= kMaxInt16Sum
+};
+
+bool screens_int16_codes_right(const KernelTable& table, const Int16Shape& shape) {
+    Numbers numbers(shape.steps);
+    const std::size_t panel_bytes = shape.steps * kPanelStepBytes;
+    AlignedBuffer<std::uint8_t> panels(kMaxPanels * panel_bytes);
+    AlignedBuffer<std::int8_t> tiles(shape.tile_end * shape.steps * kTileStepBytes);
+    const auto fill = [&](auto& bytes) {
+        for (std::size_t i = 0; i < bytes.size(); i += sizeof(std::int16_t)) {
+            const std::int16_t code = int16_code(numbers, shape.limit);
+            std::memcpy(bytes.data() + i, &code, sizeof code);
+        }
+    };
+    fill(panels);
+    fill(tiles);
+    const std::vector<CodeStart> starts(shape.tile_end * kTileQueries);
+    const auto terms = numbers.integers(kMaxPanels * kPanelRows, 50);
+    const auto factors = numbers.integers(shape.tile_end * kTileQueries, 9);
+    const CodeScreenTask task{{panels.data(), panels.data() + panel_bytes},
+                              {panels.data(), panels.data()},
+                              {terms.data(), terms.data() + kPanelRows},
+                              shape.num_panels,
+                              tiles.data(),
+                              starts.data(),
+                              factors.data(),
+                              shape.steps,
+                              shape.steps,
+                              shape.tile_begin,
+                              shape.tile_end,
+                              nullptr,
+                              nullptr};
+    return screens_right(table.int16.screen, kernel_table_scalar.int16.screen, task);
+}
+
+bool screen_int16_codes_is_right(const KernelTable& table) {
+    for (const Int16Shape& shape : {Int16Shape{1, 1, 0, 1, kMaxInt16Code},
+                                    Int16Shape{7, 2, 1, 4, 12000},
+                                    Int16Shape{33, 2, 0, 9, 5600},
+                                    Int16Shape{40, 1, 2, 7, 5100}})
+        if (!screens_int16_codes_right(table, shape)) return false;
+    return true;
 }
 
 bool screen_codes_is_right(const KernelTable& table) {
@@ -217,7 +269,7 @@ bool screen_codes_is_right(const KernelTable& table) {
                                    CodeShape{41, 8, 1, 2, 7, 16},
                                    CodeShape{9, 2, 2, 3, 4, kMaxQueryCode}})
         if (!screens_codes_right(table, shape)) return false;
-    return !table.code_sums_are_wide ||
+    return !table.int8.sums_are_wide ||
            screens_codes_right(table, {31, 16, 2, 0, 3, kMaxWideQueryCode});
 }
 
@@ -307,21 +359,25 @@ struct Quantised {
     AlignedBuffer<float> segment_norms;
 };
 
-Quantised quantised(const KernelTable& table,
-                    std::size_t steps,
-                    std::size_t segment_steps,
-                    std::int32_t limit,
-                    std::int32_t offset) {
+struct QuantiseShape {
+    std::size_t codes_per_step;
+    std::size_t steps, segment_steps;
+    std::int32_t limit, offset;
+    int largest;  // element, in quarters of a code
+};
+
+Quantised quantised(const KernelTable::Codes& codes, const QuantiseShape& shape) {
+    const auto& [codes_per_step, steps, segment_steps, limit, offset, largest] = shape;
     Numbers numbers(steps);
     // Quarters and halves: some lie in the middle between two codes, some beyond the last.
-    const auto elements = numbers.integers(steps * kCodesPerStep * kPanelRows, 400);
+    const auto elements = numbers.integers(steps * codes_per_step * kPanelRows, largest);
     float scales[kPanelRows];
     for (std::size_t lane = 0; lane < kPanelRows; ++lane) scales[lane] = lane % 3 ? 0.25f : 0.5f;
     const std::size_t segments = (steps + segment_steps - 1) / segment_steps;
     Quantised result{AlignedBuffer<std::uint8_t>(steps * kPanelStepBytes),
                      AlignedBuffer<float>(kPanelRows),
-                     AlignedBuffer<float>(segments * 2 * kPanelRows)};
-    table.quantise({elements.data(),
+                     AlignedBuffer<float>(segments * codes_per_step / 2 * kPanelRows)};
+    codes.quantise({elements.data(),
                     steps,
                     segment_steps,
                     scales,
@@ -333,19 +389,29 @@ Quantised quantised(const KernelTable& table,
     return result;
 }
 
+bool quantises_right(KernelTable::Codes KernelTable::* codes,
+                     const KernelTable& table,
+                     const QuantiseShape& shape) {
+    const Quantised found = quantised(table.*codes, shape);
+    const Quantised wanted = quantised(kernel_table_scalar.*codes, shape);
+    return same(found.codes, wanted.codes) && same(found.residuals, wanted.residuals) &&
+           same(found.segment_norms, wanted.segment_norms);
+}
+
 bool quantise_is_right(const KernelTable& table) {
-    struct Shape {
-        std::size_t steps, segment_steps;
-        std::int32_t limit, offset;
-    };
-    for (const Shape s : {Shape{1, 24, kMaxQueryCode, 0}, Shape{13, 4, kMaxRowCode, kCodeOffset}}) {
-        const auto found = quantised(table, s.steps, s.segment_steps, s.limit, s.offset);
-        const auto wanted =
-            quantised(kernel_table_scalar, s.steps, s.segment_steps, s.limit, s.offset);
-        if (!same(found.codes, wanted.codes) || !same(found.residuals, wanted.residuals) ||
-            !same(found.segment_norms, wanted.segment_norms))
-            return false;
-    }
+    for (const QuantiseShape& shape :
+         {QuantiseShape{kCodesPerStep, 1, 24, kMaxQueryCode, 0, 400},
+          QuantiseShape{kCodesPerStep, 13, 4, kMaxRowCode, kCodeOffset, 400}})
+        if (!quantises_right(&KernelTable::int8, table, shape)) return false;
+    return true;
+}
+
+bool quantise_int16_is_right(const KernelTable& table) {
+    // Squares small enough for their float32 sum to be exact, fused or not, and some beyond the
+    // limit.
+    for (const QuantiseShape& shape : {QuantiseShape{kInt16CodesPerStep, 1, 1, 80, 0, 400},
+                                       QuantiseShape{kInt16CodesPerStep, 13, 13, 800, 0, 4000}})
+        if (!quantises_right(&KernelTable::int16, table, shape)) return false;
     return true;
 }
 
@@ -638,9 +704,11 @@ std::string wrong_answer(const KernelTable& table) {
     const FloatEnvironment environment;
     if (!screen_is_right(table)) return "screen";
     if (!near_greatest_is_right(table)) return "near_greatest";
-    if (!screen_codes_is_right(table)) return "screen_codes";
+    if (!screen_codes_is_right(table)) return "int8.screen";
+    if (!screen_int16_codes_is_right(table)) return "int16.screen";
     if (!rotate_is_right(table)) return "rotate";
-    if (!quantise_is_right(table)) return "quantise";
+    if (!quantise_is_right(table)) return "int8.quantise";
+    if (!quantise_int16_is_right(table)) return "int16.quantise";
     if (!maps_right(table.log, kernel_table_scalar.log)) return "log";
     if (!maps_right(table.exp, kernel_table_scalar.exp)) return "exp";
     if (!random_bits_is_right(table)) return "random_bits";

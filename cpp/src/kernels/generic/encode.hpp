@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// From float32 vectors to int8 codes, kPanelRows vectors at a time, one per lane: centre, rotate,
-// round.
+// From float32 vectors to int8 or int16 codes, kPanelRows vectors at a time, one per lane: centre,
+// rotate, round.
 #pragma once
 
 #include "kernels/generic/unrolled.hpp"
@@ -9,7 +9,9 @@
 namespace {
 
 using nearmiss::kernels::kCodesPerStep;
+using nearmiss::kernels::kInt16CodesPerStep;
 using nearmiss::kernels::kPanelRows;
+using nearmiss::kernels::kStepBytes;
 using nearmiss::kernels::QuantiseTask;
 using nearmiss::kernels::RotateTask;
 
@@ -167,29 +169,33 @@ void rotate(const RotateTask& task) {
     store_line(task.peaks, peaks_of(task.elements, task.cols));
 }
 
-// The four codes of every lane in one vector of int32 for each kLanes lanes.
+// The codes of a step of every lane in one vector of int32 for each kLanes lanes.
 struct CodeWords {
     I32 at[kLineVectors];
 };
 
+template <std::size_t kCodes>
 struct QuantiseSums {
     Line residuals;
-    Line norms[2];  // of codes in even and in odd pairs of the segment
+    Line norms[kCodes / 2];  // of the segment's codes: one for each pair of a step
 };
 
+// kCodes: per step.
+template <std::size_t kCodes>
 NEARMISS_ALWAYS_INLINE inline CodeWords quantise_step(const QuantiseTask& task,
                                                       const float* elements,
                                                       const Line& scales,
-                                                      QuantiseSums& sums) {
+                                                      QuantiseSums<kCodes>& sums) {
     const float limit = static_cast<float>(task.limit);
     const float lowest = -limit;
     const F32 highest_code = broadcast_f32(&limit);
     const F32 lowest_code = broadcast_f32(&lowest);
     const I32 offset = broadcast_i32(task.offset);
-    const I32 byte = broadcast_i32(0xff);
+    constexpr std::size_t kBits = 8 * kStepBytes / kCodes;
+    const I32 mask = broadcast_i32((std::int32_t{1} << kBits) - 1);
     CodeWords words;
     unrolled<kLineVectors>([&](auto v) NEARMISS_ALWAYS_INLINE { words.at[v] = zero_i32(); });
-    unrolled<kCodesPerStep>([&](auto j) NEARMISS_ALWAYS_INLINE {
+    unrolled<kCodes>([&](auto j) NEARMISS_ALWAYS_INLINE {
         unrolled<kLineVectors>([&](auto v) NEARMISS_ALWAYS_INLINE {
             const F32 exact =
                 multiply(load_f32(elements + j * kPanelRows + v * kLanes), scales.at[v]);
@@ -199,34 +205,35 @@ NEARMISS_ALWAYS_INLINE inline CodeWords quantise_step(const QuantiseTask& task,
             Line& norms = sums.norms[j / 2];
             sums.residuals.at[v] = multiply_add(residual, residual, sums.residuals.at[v]);
             norms.at[v] = multiply_add(value, value, norms.at[v]);
-            const I32 stored = bit_and(add(code, offset), byte);
-            words.at[v] = bit_or(words.at[v], shift_left<8 * static_cast<int>(j)>(stored));
+            const I32 stored = bit_and(add(code, offset), mask);
+            words.at[v] = bit_or(words.at[v], shift_left<static_cast<int>(kBits * j)>(stored));
         });
     });
     return words;
 }
 
+template <std::size_t kCodes>
 void quantise(const QuantiseTask& task) {
     const Line scales = load_line(task.scales);
-    QuantiseSums sums;
+    QuantiseSums<kCodes> sums;
     sums.residuals = zero_line();
     float* segment_norms = task.segment_norms;
     for (std::size_t begin = 0; begin < task.steps; begin += task.segment_steps) {
         const std::size_t rest = task.steps - begin;
         const std::size_t end = begin + (rest < task.segment_steps ? rest : task.segment_steps);
-        sums.norms[0] = zero_line();
-        sums.norms[1] = zero_line();
+        for (Line& norms : sums.norms) norms = zero_line();
         for (std::size_t step = begin; step < end; ++step) {
-            const CodeWords words = quantise_step(
-                task, task.elements + step * kCodesPerStep * kPanelRows, scales, sums);
+            const CodeWords words = quantise_step<kCodes>(
+                task, task.elements + step * kCodes * kPanelRows, scales, sums);
             std::uint8_t* place = task.codes + step * nearmiss::kernels::kPanelStepBytes;
             unrolled<kLineVectors>([&](auto v) NEARMISS_ALWAYS_INLINE {
-                store_bytes(place + v * kLanes * kCodesPerStep, words.at[v]);
+                store_bytes(place + v * kLanes * kStepBytes, words.at[v]);
             });
         }
-        store_line(segment_norms, sums.norms[0]);
-        store_line(segment_norms + kPanelRows, sums.norms[1]);
-        segment_norms += 2 * kPanelRows;
+        for (const Line& norms : sums.norms) {
+            store_line(segment_norms, norms);
+            segment_norms += kPanelRows;
+        }
     }
     store_line(task.residuals, sums.residuals);
 }

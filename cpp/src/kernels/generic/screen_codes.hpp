@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The tile of int8 codes: kTileQueries queries x kPanelRows corpus rows in registers, as in
-// screen.hpp. Sums of codes are exact integers; what they say about scores is bound.hpp's business.
+// The tiles of int8 and of int16 codes: kTileQueries queries x kPanelRows corpus rows in registers,
+// as in screen.hpp. Sums of codes are exact integers; what they say about scores is bound.hpp's
+// business.
 //
-// On AVX2 sums are kept in 16 bits and may wrap on the way: only their final value, which is
-// bounded, matters. So there is nothing to widen but once per segment. (Zen 3, d = 384: 150 GMAC/s
-// per core, where the float32 tile does 50. One step per iteration: with more, GCC 12 spills.)
-// Targets that add four products at once in 32 bits walk through all segments as if they were one.
+// On AVX2 sums of int8 codes are kept in 16 bits and may wrap on the way: only their final value,
+// which is bounded, matters. So there is nothing to widen but once per segment. (Zen 3, d = 384:
+// 150 GMAC/s per core, where the float32 tile does 50. One step per iteration: with more, GCC 12
+// spills.) Sums in 32 bits, of int16 codes everywhere and of int8 codes on targets that add four
+// products at once, walk through all segments as if they were one.
 #pragma once
 
 #include "kernels/generic/screen.hpp"
@@ -19,9 +21,42 @@ using nearmiss::kernels::CodeStart;
 using nearmiss::kernels::kPanelStepBytes;
 using nearmiss::kernels::kTileStepBytes;
 
+// Codes of int8, four to a step.
+struct Int8Codes {
+    using Sums = CodeSums;
+    using Rows = RowCodes;
+    using Query = QueryCodes;
+    static constexpr bool kSumsAreWide = kCodeSumsAreWide;
+
+    static Sums start(const CodeStart& start) { return start_sums(start); }
+    static Rows load_rows(const std::uint8_t* p) { return load_row_codes(p); }
+    static Query broadcast(const std::int8_t* p) { return broadcast_query_codes(p); }
+    static Sums multiply_add(Sums sums, Rows rows, Query query) {
+        return multiply_add_codes(sums, rows, query);
+    }
+    static I32 widen(Sums sums) { return widen_sums(sums); }
+};
+
+// Codes of int16, two to a step.
+struct Int16Codes {
+    using Sums = Int16Sums;
+    using Rows = Int16RowCodes;
+    using Query = Int16QueryCodes;
+    static constexpr bool kSumsAreWide = true;
+
+    static Sums start(const CodeStart& start) { return start_int16_sums(start); }
+    static Rows load_rows(const std::uint8_t* p) { return load_int16_row_codes(p); }
+    static Query broadcast(const std::int8_t* p) { return broadcast_int16_query_codes(p); }
+    static Sums multiply_add(Sums sums, Rows rows, Query query) {
+        return multiply_add_int16_codes(sums, rows, query);
+    }
+    static I32 widen(Sums sums) { return int16_sums_of(sums); }
+};
+
 // Of one tile and one panel.
+template <class Codes>
 struct CodeAccumulators {
-    CodeSums at[kTileQueries][kVectors];
+    typename Codes::Sums at[kTileQueries][kVectors];
 };
 
 // Exact sums of a tile and a panel, in memory: they are touched once per segment.
@@ -54,22 +89,23 @@ struct CodeCursor {
     }
 };
 
-template <std::size_t kPanels, std::size_t kTiles>
-NEARMISS_ALWAYS_INLINE inline void accumulate_codes(CodeAccumulators (&sums)[kTiles][kPanels],
-                                                    const CodeCursor<kPanels, kTiles>& at) {
-    RowCodes rows[kPanels][kVectors];
+template <class Codes, std::size_t kPanels, std::size_t kTiles>
+NEARMISS_ALWAYS_INLINE inline void accumulate_codes(
+    CodeAccumulators<Codes> (&sums)[kTiles][kPanels],
+    const CodeCursor<kPanels, kTiles>& at) {
+    typename Codes::Rows rows[kPanels][kVectors];
     unrolled<kPanels>([&](auto p) NEARMISS_ALWAYS_INLINE {
         unrolled<kVectors>([&](auto v) NEARMISS_ALWAYS_INLINE {
-            rows[p][v] = load_row_codes(at.panels[p] + v * (kPanelStepBytes / kVectors));
+            rows[p][v] = Codes::load_rows(at.panels[p] + v * (kPanelStepBytes / kVectors));
         });
     });
     unrolled<kTiles>([&](auto t) NEARMISS_ALWAYS_INLINE {
         unrolled<kTileQueries>([&](auto q) NEARMISS_ALWAYS_INLINE {
-            const QueryCodes query = broadcast_query_codes(at.tiles[t] + q * 4);
+            const typename Codes::Query query = Codes::broadcast(at.tiles[t] + q * 4);
             unrolled<kPanels>([&](auto p) NEARMISS_ALWAYS_INLINE {
                 unrolled<kVectors>([&](auto v) NEARMISS_ALWAYS_INLINE {
-                    CodeSums& sum = sums[t][p].at[q][v];
-                    sum = multiply_add_codes(sum, rows[p][v], query);
+                    typename Codes::Sums& sum = sums[t][p].at[q][v];
+                    sum = Codes::multiply_add(sum, rows[p][v], query);
                 });
             });
         });
@@ -77,14 +113,14 @@ NEARMISS_ALWAYS_INLINE inline void accumulate_codes(CodeAccumulators (&sums)[kTi
 }
 
 // Sums over the next `steps`, from what `start(of tile t, query q)` says.
-template <std::size_t kPanels, std::size_t kTiles, class Start>
-NEARMISS_ALWAYS_INLINE inline void sum_steps(CodeAccumulators (&sums)[kTiles][kPanels],
+template <class Codes, std::size_t kPanels, std::size_t kTiles, class Start>
+NEARMISS_ALWAYS_INLINE inline void sum_steps(CodeAccumulators<Codes> (&sums)[kTiles][kPanels],
                                              CodeCursor<kPanels, kTiles>& cursor,
                                              std::size_t steps,
                                              const Start& start) {
     unrolled<kTiles>([&](auto t) NEARMISS_ALWAYS_INLINE {
         unrolled<kTileQueries>([&](auto q) NEARMISS_ALWAYS_INLINE {
-            const CodeSums first = start_sums(start(t, q));
+            const typename Codes::Sums first = Codes::start(start(t, q));
             unrolled<kPanels>([&](auto p) NEARMISS_ALWAYS_INLINE {
                 unrolled<kVectors>([&](auto v)
                                        NEARMISS_ALWAYS_INLINE { sums[t][p].at[q][v] = first; });
@@ -92,53 +128,55 @@ NEARMISS_ALWAYS_INLINE inline void sum_steps(CodeAccumulators (&sums)[kTiles][kP
         });
     });
     for (std::size_t step = 0; step < steps; ++step) {
-        accumulate_codes<kPanels, kTiles>(sums, cursor);
+        accumulate_codes<Codes, kPanels, kTiles>(sums, cursor);
         cursor.advance();
     }
 }
 
-template <std::size_t kPanels, std::size_t kTiles>
-NEARMISS_ALWAYS_INLINE inline void sum_segment(CodeAccumulators (&sums)[kTiles][kPanels],
+template <class Codes, std::size_t kPanels, std::size_t kTiles>
+NEARMISS_ALWAYS_INLINE inline void sum_segment(CodeAccumulators<Codes> (&sums)[kTiles][kPanels],
                                                CodeCursor<kPanels, kTiles>& cursor,
                                                std::size_t steps) {
-    sum_steps<kPanels, kTiles>(sums, cursor, steps, [&](auto t, auto q) NEARMISS_ALWAYS_INLINE {
-        return cursor.starts[t * cursor.starts_per_tile + q];
-    });
+    sum_steps<Codes, kPanels, kTiles>(
+        sums, cursor, steps, [&](auto t, auto q) NEARMISS_ALWAYS_INLINE {
+            return cursor.starts[t * cursor.starts_per_tile + q];
+        });
     cursor.starts += kTileQueries;
 }
 
-template <std::size_t kPanels, std::size_t kTiles>
+template <class Codes, std::size_t kPanels, std::size_t kTiles>
 NEARMISS_ALWAYS_INLINE inline void sum_by_segments(const CodeScreenTask& task,
                                                    CodeCursor<kPanels, kTiles> cursor,
                                                    WideSums (&wide)[kTiles][kPanels]) {
     const std::size_t first = task.steps < task.segment_steps ? task.steps : task.segment_steps;
-    CodeAccumulators sums[kTiles][kPanels];
-    sum_segment<kPanels, kTiles>(sums, cursor, first);
+    CodeAccumulators<Codes> sums[kTiles][kPanels];
+    sum_segment<Codes, kPanels, kTiles>(sums, cursor, first);
     for_each_pair<kPanels, kTiles>([&](auto t, auto p) NEARMISS_ALWAYS_INLINE {
         for_each_accumulator([&](auto q, auto v) NEARMISS_ALWAYS_INLINE {
-            store_i32(&wide[t][p].at[q][v * kLanes], widen_sums(sums[t][p].at[q][v]));
+            store_i32(&wide[t][p].at[q][v * kLanes], Codes::widen(sums[t][p].at[q][v]));
         });
     });
     for (std::size_t done = first; done < task.steps; done += task.segment_steps) {
         const std::size_t rest = task.steps - done;
-        CodeAccumulators more[kTiles][kPanels];
-        sum_segment<kPanels, kTiles>(
+        CodeAccumulators<Codes> more[kTiles][kPanels];
+        sum_segment<Codes, kPanels, kTiles>(
             more, cursor, rest < task.segment_steps ? rest : task.segment_steps);
         for_each_pair<kPanels, kTiles>([&](auto t, auto p) NEARMISS_ALWAYS_INLINE {
             for_each_accumulator([&](auto q, auto v) NEARMISS_ALWAYS_INLINE {
                 std::int32_t* place = &wide[t][p].at[q][v * kLanes];
-                store_i32(place, add(widen_sums(more[t][p].at[q][v]), load_i32(place)));
+                store_i32(place, add(Codes::widen(more[t][p].at[q][v]), load_i32(place)));
             });
         });
     }
 }
 
 // For sums that hold 32 bits. No total leaves them, since no segment's does.
-template <std::size_t kPanels, std::size_t kTiles>
-NEARMISS_ALWAYS_INLINE inline void sum_in_one_walk(const CodeScreenTask& task,
-                                                   CodeCursor<kPanels, kTiles> cursor,
-                                                   CodeAccumulators (&sums)[kTiles][kPanels]) {
-    sum_steps<kPanels, kTiles>(
+template <class Codes, std::size_t kPanels, std::size_t kTiles>
+NEARMISS_ALWAYS_INLINE inline void sum_in_one_walk(
+    const CodeScreenTask& task,
+    CodeCursor<kPanels, kTiles> cursor,
+    CodeAccumulators<Codes> (&sums)[kTiles][kPanels]) {
+    sum_steps<Codes, kPanels, kTiles>(
         sums, cursor, task.steps, [&](auto t, auto q) NEARMISS_ALWAYS_INLINE {
             CodeStart total{};
             const CodeStart* starts = cursor.starts + t * cursor.starts_per_tile;
@@ -173,7 +211,7 @@ NEARMISS_ALWAYS_INLINE inline void look_at_codes(const CodeScreenTask& task,
 }
 
 // Adds the hits of kTiles tiles from tile t on.
-template <bool kCeiling, std::size_t kPanels, std::size_t kTiles>
+template <class Codes, bool kCeiling, std::size_t kPanels, std::size_t kTiles>
 NEARMISS_ALWAYS_INLINE inline void screen_some_codes(const CodeScreenTask& task,
                                                      std::size_t first_panel,
                                                      std::uint32_t t,
@@ -184,17 +222,17 @@ NEARMISS_ALWAYS_INLINE inline void screen_some_codes(const CodeScreenTask& task,
         look_at_codes<kCeiling>(
             task, static_cast<std::uint32_t>(t + i), first_panel + p, sum, hits, num_hits);
     };
-    if constexpr (kCodeSumsAreWide) {
-        CodeAccumulators sums[kTiles][kPanels];
-        sum_in_one_walk<kPanels, kTiles>(task, cursor, sums);
+    if constexpr (Codes::kSumsAreWide) {
+        CodeAccumulators<Codes> sums[kTiles][kPanels];
+        sum_in_one_walk<Codes, kPanels, kTiles>(task, cursor, sums);
         for_each_pair<kPanels, kTiles>([&](auto i, auto p) NEARMISS_ALWAYS_INLINE {
             look(i, p, [&](auto q, auto v) NEARMISS_ALWAYS_INLINE {
-                return widen_sums(sums[i][p].at[q][v]);
+                return Codes::widen(sums[i][p].at[q][v]);
             });
         });
     } else {
         WideSums wide[kTiles][kPanels];
-        sum_by_segments<kPanels, kTiles>(task, cursor, wide);
+        sum_by_segments<Codes, kPanels, kTiles>(task, cursor, wide);
         for_each_pair<kPanels, kTiles>([&](auto i, auto p) NEARMISS_ALWAYS_INLINE {
             look(i, p, [&](auto q, auto v) NEARMISS_ALWAYS_INLINE {
                 return load_i32(&wide[i][p].at[q][v * kLanes]);
@@ -204,7 +242,7 @@ NEARMISS_ALWAYS_INLINE inline void screen_some_codes(const CodeScreenTask& task,
 }
 
 // Adds the hits of kPanels panels.
-template <bool kCeiling, std::size_t kPanels>
+template <class Codes, bool kCeiling, std::size_t kPanels>
 NEARMISS_ALWAYS_INLINE inline void screen_code_panels(const CodeScreenTask& task,
                                                       std::size_t first_panel,
                                                       TileHit* hits,
@@ -223,28 +261,30 @@ NEARMISS_ALWAYS_INLINE inline void screen_code_panels(const CodeScreenTask& task
     if constexpr (kTilesAtOnce > 1) {
         for (; task.tile_end - t >= kTilesAtOnce; t += kTilesAtOnce) {
             fetch();
-            screen_some_codes<kCeiling, kPanels, kTilesAtOnce>(
+            screen_some_codes<Codes, kCeiling, kPanels, kTilesAtOnce>(
                 task, first_panel, t, hits, num_hits);
         }
     }
     for (; t < task.tile_end; ++t) {
         fetch();
-        screen_some_codes<kCeiling, kPanels, 1>(task, first_panel, t, hits, num_hits);
+        screen_some_codes<Codes, kCeiling, kPanels, 1>(task, first_panel, t, hits, num_hits);
     }
 }
 
-template <bool kCeiling>
+template <class Codes, bool kCeiling>
 NEARMISS_NEVER_INLINE std::uint32_t screen_code_tiles(const CodeScreenTask& task, TileHit* hits) {
     std::uint32_t num_hits = 0;
-    for_each_panel_group(task.num_panels,
-                         [&](auto panels, std::size_t first) NEARMISS_ALWAYS_INLINE {
-                             screen_code_panels<kCeiling, panels>(task, first, hits, num_hits);
-                         });
+    for_each_panel_group(
+        task.num_panels, [&](auto panels, std::size_t first) NEARMISS_ALWAYS_INLINE {
+            screen_code_panels<Codes, kCeiling, panels>(task, first, hits, num_hits);
+        });
     return num_hits;
 }
 
+template <class Codes>
 std::uint32_t screen_codes(const CodeScreenTask& task, TileHit* hits) {
-    return task.upper ? screen_code_tiles<true>(task, hits) : screen_code_tiles<false>(task, hits);
+    return task.upper ? screen_code_tiles<Codes, true>(task, hits)
+                      : screen_code_tiles<Codes, false>(task, hits);
 }
 
 }  // namespace

@@ -76,14 +76,20 @@ inline F32 to_f32(I32 a) { return _mm512_cvtepi32_ps(a.lanes); }
 inline I32 round_to_i32(F32 v) { return {_mm512_cvtps_epi32(v)}; }
 
 // ---- codes -----------------------------------------------------------------------------------------
-using RowCodes = __m512i;    // 16 rows x 4 codes
-using QueryCodes = __m512i;  // 16 times the same 4 codes
+using RowCodes = __m512i;         // 16 rows x 4 codes
+using QueryCodes = __m512i;       // 16 times the same 4 codes
+using Int16RowCodes = __m512i;    // 16 rows x 2 int16 codes
+using Int16QueryCodes = __m512i;  // 16 times the same 2 int16 codes
 
 inline __m512i broadcast_four_bytes(const void* p) {
     return _mm512_broadcastd_epi32(_mm_loadu_si32(p));
 }
 inline RowCodes load_row_codes(const std::uint8_t* p) { return _mm512_load_si512(p); }
 inline QueryCodes broadcast_query_codes(const std::int8_t* p) { return broadcast_four_bytes(p); }
+inline Int16RowCodes load_int16_row_codes(const std::uint8_t* p) { return load_row_codes(p); }
+inline Int16QueryCodes broadcast_int16_query_codes(const std::int8_t* p) {
+    return broadcast_four_bytes(p);
+}
 
 // GCC 12 takes a call that only prefetches for one without effect, and drops it.
 NEARMISS_ALWAYS_INLINE inline void prefetch(const char* p) { _mm_prefetch(p, _MM_HINT_T0); }

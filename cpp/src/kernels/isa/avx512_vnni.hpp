@@ -35,4 +35,20 @@ inline CodeSums multiply_add_codes(CodeSums sums, RowCodes rows, QueryCodes quer
 }
 inline I32 widen_sums(CodeSums sums) { return {to_i32(sums)}; }
 
+// How the tile of int16 codes runs, compared with the float32 tile.
+constexpr float kInt16Speed = 2;
+
+using Int16Sums = CodeSums;  // sixteen rows
+
+inline Int16Sums start_int16_sums(const nearmiss::kernels::CodeStart& start) {
+    return start_sums(start);
+}
+// sums + the two products of every row's codes with the query's.
+inline Int16Sums multiply_add_int16_codes(Int16Sums sums,
+                                          Int16RowCodes rows,
+                                          Int16QueryCodes query) {
+    return from_i32(_mm512_dpwssd_epi32(to_i32(sums), rows, query));
+}
+inline I32 int16_sums_of(Int16Sums sums) { return widen_sums(sums); }
+
 }  // namespace

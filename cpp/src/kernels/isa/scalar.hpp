@@ -179,6 +179,46 @@ inline CodeSums multiply_add_codes(CodeSums sums, RowCodes rows, QueryCodes quer
 }
 inline I32 widen_sums(CodeSums sums) { return sums; }
 
+// How the tile of int16 codes runs, compared with the float32 tile.
+constexpr float kInt16Speed = 1;
+
+using Int16Sums = I32;  // kLanes rows
+
+struct Int16RowCodes {
+    std::int16_t at[kLanes][2];
+};
+struct Int16QueryCodes {
+    std::int16_t at[2];
+};
+
+// Lowest byte first, as store_bytes() wrote it.
+inline std::int16_t load_i16(const std::uint8_t* p) {
+    return static_cast<std::int16_t>(static_cast<std::uint16_t>(p[0] | p[1] << 8));
+}
+inline Int16Sums start_int16_sums(const nearmiss::kernels::CodeStart& start) {
+    return broadcast_i32(start.sum);
+}
+inline Int16RowCodes load_int16_row_codes(const std::uint8_t* p) {
+    Int16RowCodes codes;
+    for (std::size_t i = 0; i < kLanes; ++i)
+        for (std::size_t j = 0; j < 2; ++j) codes.at[i][j] = load_i16(p + 4 * i + 2 * j);
+    return codes;
+}
+inline Int16QueryCodes broadcast_int16_query_codes(const std::int8_t* p) {
+    const auto* bytes = reinterpret_cast<const std::uint8_t*>(p);
+    return {{load_i16(bytes), load_i16(bytes + 2)}};
+}
+// sums + the two products of every row's codes with the query's.
+inline Int16Sums multiply_add_int16_codes(Int16Sums sums,
+                                          Int16RowCodes rows,
+                                          Int16QueryCodes query) {
+    for (std::size_t i = 0; i < kLanes; ++i)
+        for (std::size_t j = 0; j < 2; ++j)
+            sums.lane[i] += static_cast<std::int32_t>(rows.at[i][j]) * query.at[j];
+    return sums;
+}
+inline I32 int16_sums_of(Int16Sums sums) { return sums; }
+
 // GCC 12 takes a call that only prefetches for one without effect, and drops it.
 NEARMISS_ALWAYS_INLINE inline void prefetch([[maybe_unused]] const char* p) {
 #if defined(__GNUC__)

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "forms/int8_form.hpp"
+#include "forms/coded_form.hpp"
 
 #include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <numeric>
 
 #include "nearmiss/error.hpp"
@@ -12,16 +13,14 @@
 namespace nearmiss {
 
 using kernels::CodeStart;
-using kernels::kCodesPerStep;
 using kernels::kPanelRows;
 using kernels::kPanelStepBytes;
+using kernels::kStepBytes;
 using kernels::kTileQueries;
 using kernels::kTileStepBytes;
 
 namespace {
 
-// Dimensions summed up in 16 bits. Fewer leave room for finer codes but cost time.
-constexpr std::size_t kSegmentSteps = 24;
 // The largest element of all rows, compared with that of the sample: 1.08 to 1.14 on embeddings.
 constexpr float kHeadroom = 1.15f;
 constexpr float kMaxCentreFactor = 0x1p30f;
@@ -62,7 +61,37 @@ float scale_for(float limit, float peak) {
 
 }  // namespace
 
-void Int8Form::Facts::include(const Facts& other) {
+// Fewer steps to a segment leave room for finer codes but cost time. Rows use all their codes;
+// queries make do with what is left of a sum.
+static constexpr std::size_t kInt8SegmentSteps = 24;
+const CodeFormat kInt8Codes{
+    kernels::kCodesPerStep,
+    kInt8SegmentSteps,
+    kernels::kMaxRowCode,
+    kernels::kCodeOffset,
+    kernels::kMaxQueryCode,
+    kernels::kMaxWideElements,
+    kernels::kMaxWideQueryCode,
+    kernels::kMaxSegmentSum,
+    std::numeric_limits<float>::infinity(),
+    &kernels::KernelTable::int8,
+};
+
+// Rows leave queries half of the 31 bits of a sum.
+const CodeFormat kInt16Codes{
+    kernels::kInt16CodesPerStep,
+    std::numeric_limits<std::size_t>::max(),
+    kernels::kMaxInt16Code,
+    0,
+    kernels::kMaxInt16Code,
+    0,
+    0,
+    kernels::kMaxInt16Sum,
+    46340.0f,  // sqrt(kMaxInt16Sum)
+    &kernels::KernelTable::int16,
+};
+
+void CodedForm::Facts::include(const Facts& other) {
     squared_norm = std::max(squared_norm, other.squared_norm);
     peak = std::max(peak, other.peak);
     residual = std::max(residual, other.residual);
@@ -71,28 +100,31 @@ void Int8Form::Facts::include(const Facts& other) {
         segment_norms[i] = std::max(segment_norms[i], other.segment_norms[i]);
 }
 
-Int8Form::Scratch::Scratch(const Int8Form& form)
-    : elements(form.steps_ * kCodesPerStep * kPanelRows),
-      segment_norms(2 * form.num_segments() * kPanelRows) {
+CodedForm::Scratch::Scratch(const CodedForm& form)
+    : elements(form.steps_ * form.format_.codes_per_step * kPanelRows),
+      segment_norms(form.num_sums() * kPanelRows) {
     const std::size_t used = form.corpus_.rows.cols * kPanelRows;
     std::fill(elements.data() + used, elements.data() + elements.size(), 0.0f);
 }
 
-Int8Form::Int8Form(const PackedCorpus& corpus)
+CodedForm::CodedForm(const PackedCorpus& corpus, const CodeFormat& format)
     : corpus_(corpus),
-      steps_((corpus.rows.cols + kCodesPerStep - 1) / kCodesPerStep),
+      format_(format),
+      steps_((corpus.rows.cols + format.codes_per_step - 1) / format.codes_per_step),
       block_(std::bit_floor(corpus.rows.cols)),
       places_(corpus.rows.cols),
       signs_(corpus.rows.cols) {
-    const std::size_t segments = (steps_ + kSegmentSteps - 1) / kSegmentSteps;
+    const std::size_t segments = 1 + (steps_ - 1) / format.max_segment_steps;
     segment_steps_ = (steps_ + segments - 1) / segments;
     std::iota(places_.begin(), places_.end(), 0u);
     for (std::size_t i = 0; i < signs_.size(); ++i)
         signs_[i] = (i * 0x9E3779B97F4A7C15u >> 40 & 1) != 0 ? -1.0f : 1.0f;
 }
 
-Int8Form::Int8Form(const PackedCorpus& corpus, const kernels::KernelTable& kernel)
-    : Int8Form(corpus) {
+CodedForm::CodedForm(const PackedCorpus& corpus,
+                     const CodeFormat& format,
+                     const kernels::KernelTable& kernel)
+    : CodedForm(corpus, format) {
     centre_ = AlignedBuffer<float>(corpus.rows.cols);
     std::fill_n(centre_.data(), centre_.size(), 0.0f);
     codes_ = AlignedBuffer<std::uint8_t>(corpus.num_panels() * panel_bytes());
@@ -102,11 +134,11 @@ Int8Form::Int8Form(const PackedCorpus& corpus, const kernels::KernelTable& kerne
     choose_scale(sample, kernel);
 }
 
-Int8Form::Int8Form(const PackedCorpus& corpus, const PackedState& state) : Int8Form(corpus) {
+CodedForm::CodedForm(const PackedCorpus& corpus, const CodeFormat& format, const PackedState& state)
+    : CodedForm(corpus, format) {
     require(state.codes.size() == corpus.num_panels() * panel_bytes() &&
                 state.row_terms.size() == corpus.num_panels() * kPanelRows &&
-                state.centre.size() == corpus.rows.cols &&
-                state.segment_norms.size() == 2 * num_segments(),
+                state.centre.size() == corpus.rows.cols && state.segment_norms.size() == num_sums(),
             "packed state: sizes do not match the rows");
     centre_ = AlignedBuffer<float>::borrow(state.centre);
     codes_ = AlignedBuffer<std::uint8_t>::borrow(state.codes);
@@ -119,13 +151,13 @@ Int8Form::Int8Form(const PackedCorpus& corpus, const PackedState& state) : Int8F
     squared_centre_norm_ = squared_norm_of(centre_.view());
 }
 
-void Int8Form::own_memory() {
+void CodedForm::own_memory() {
     centre_.own();
     codes_.own();
     row_terms_.own();
 }
 
-void Int8Form::save(PackedState& state) const {
+void CodedForm::save(PackedState& state) const {
     state.codes = codes_.view();
     state.row_terms = row_terms_.view();
     state.centre = centre_.view();
@@ -136,8 +168,8 @@ void Int8Form::save(PackedState& state) const {
     state.residual = facts_.residual;
 }
 
-void Int8Form::choose_centre(const std::vector<std::uint32_t>& sample,
-                             const kernels::KernelTable& kernel) {
+void CodedForm::choose_centre(const std::vector<std::uint32_t>& sample,
+                              const kernels::KernelTable& kernel) {
     const std::size_t dim = corpus_.rows.cols;
     const auto& typed = corpus_.typed(kernel);
     std::vector<double> sums(dim, 0.0);
@@ -166,10 +198,11 @@ void Int8Form::choose_centre(const std::vector<std::uint32_t>& sample,
     squared_centre_norm_ = squared_norm_of(centre_.view());
 }
 
-void Int8Form::choose_scale(const std::vector<std::uint32_t>& sample,
-                            const kernels::KernelTable& kernel) {
+void CodedForm::choose_scale(const std::vector<std::uint32_t>& sample,
+                             const kernels::KernelTable& kernel) {
     Scratch scratch(*this);
     float peak = 0;
+    float squared_norm = 0;
     for (std::size_t first = 0; first < sample.size(); first += kPanelRows) {
         const std::size_t used = std::min(kPanelRows, sample.size() - first);
         const void* vectors[kPanelRows] = {};
@@ -185,15 +218,22 @@ void Int8Form::choose_scale(const std::vector<std::uint32_t>& sample,
         std::fill_n(scratch.centre_factors, kPanelRows, 1.0f);
         rotate(kernel, corpus_.rows.type, vectors, multipliers, scratch);
         peak = std::max(peak, *std::max_element(scratch.peaks, scratch.peaks + used));
+        squared_norm = std::max(
+            squared_norm, *std::max_element(scratch.squared_norms, scratch.squared_norms + used));
     }
-    scale_ = scale_for(static_cast<float>(kernels::kMaxRowCode), peak * kHeadroom);
+    scale_ = fitting_scale(peak * kHeadroom, squared_norm);
 }
 
-void Int8Form::rotate(const kernels::KernelTable& kernel,
-                      ElementType type,
-                      const void* const* vectors,
-                      const double* multipliers,
-                      Scratch& scratch) const {
+float CodedForm::fitting_scale(float peak, float squared_norm) const noexcept {
+    return std::min(scale_for(static_cast<float>(format_.max_row_code), peak),
+                    scale_for(format_.wanted_norm, std::sqrt(squared_norm)));
+}
+
+void CodedForm::rotate(const kernels::KernelTable& kernel,
+                       ElementType type,
+                       const void* const* vectors,
+                       const double* multipliers,
+                       Scratch& scratch) const {
     const std::size_t dim = corpus_.rows.cols;
     kernel.of_type[static_cast<std::size_t>(type)].interleave(
         vectors, multipliers, kPanelRows, dim, places_.data(), scratch.elements.data());
@@ -208,34 +248,34 @@ void Int8Form::rotate(const kernels::KernelTable& kernel,
                    scratch.peaks});
 }
 
-void Int8Form::quantise(const kernels::KernelTable& kernel,
-                        Scratch& scratch,
-                        std::int32_t limit,
-                        std::int32_t offset,
-                        std::uint8_t* codes) const {
-    kernel.quantise({scratch.elements.data(),
-                     steps_,
-                     segment_steps_,
-                     scratch.scales,
-                     limit,
-                     offset,
-                     codes,
-                     scratch.residuals,
-                     scratch.segment_norms.data()});
+void CodedForm::quantise(const kernels::KernelTable& kernel,
+                         Scratch& scratch,
+                         std::int32_t limit,
+                         std::int32_t offset,
+                         std::uint8_t* codes) const {
+    kernels_of(kernel).quantise({scratch.elements.data(),
+                                 steps_,
+                                 segment_steps_,
+                                 scratch.scales,
+                                 limit,
+                                 offset,
+                                 codes,
+                                 scratch.residuals,
+                                 scratch.segment_norms.data()});
 }
 
-void Int8Form::pack_panel(std::size_t panel,
-                          const kernels::KernelTable& kernel,
-                          Scratch& scratch,
-                          Facts& facts) {
+void CodedForm::pack_panel(std::size_t panel,
+                           const kernels::KernelTable& kernel,
+                           Scratch& scratch,
+                           Facts& facts) {
     const PanelRows rows = corpus_.panel_rows(panel);
     std::fill_n(scratch.centre_factors, kPanelRows, 1.0f);
     std::fill_n(scratch.scales, kPanelRows, scale_);
     rotate(kernel, corpus_.rows.type, rows.elements, rows.multipliers, scratch);
     quantise(kernel,
              scratch,
-             kernels::kMaxRowCode,
-             kernels::kCodeOffset,
+             format_.max_row_code,
+             format_.row_offset,
              codes_.data() + panel * panel_bytes());
     float* terms = row_terms_.data() + panel * kPanelRows;
     for (std::size_t r = 0; r < kPanelRows; ++r)
@@ -247,13 +287,15 @@ void Int8Form::pack_panel(std::size_t panel,
     Facts found{largest(scratch.squared_norms),
                 largest(scratch.peaks),
                 largest(scratch.residuals),
-                std::vector<float>(2 * num_segments())};
+                std::vector<float>(num_sums())};
     for (std::size_t i = 0; i < found.segment_norms.size(); ++i)
         found.segment_norms[i] = largest(scratch.segment_norms.data() + i * kPanelRows);
     facts.include(found);
 }
 
-void Int8Form::pack_panels(std::size_t begin, std::size_t end, const kernels::KernelTable& kernel) {
+void CodedForm::pack_panels(std::size_t begin,
+                            std::size_t end,
+                            const kernels::KernelTable& kernel) {
     Scratch scratch(*this);
     Facts facts;
     for (std::size_t p = begin; p < end; ++p) pack_panel(p, kernel, scratch, facts);
@@ -261,27 +303,28 @@ void Int8Form::pack_panels(std::size_t begin, std::size_t end, const kernels::Ke
     facts_.include(facts);
 }
 
-bool Int8Form::settle() {
+bool CodedForm::settle() {
     // Rounding leaves 1/12 of a squared code per element. Only where clamping the rows that stick
     // out cost much more is a scale that fits them all worth packing twice.
     const float rounding = static_cast<float>(corpus_.rows.cols) / 12;
-    const float fitting = scale_for(static_cast<float>(kernels::kMaxRowCode), facts_.peak);
+    const float fitting = fitting_scale(facts_.peak, facts_.squared_norm);
     if (!(fitting < scale_)) return true;
     const float shrink = fitting / scale_;
-    if (!(facts_.residual * shrink * shrink > 2 * rounding)) return true;
+    // Rows with codes of twice the norm wanted would cost queries a bit, too.
+    if (!(facts_.residual * shrink * shrink > 2 * rounding) && shrink > 0.5f) return true;
     scale_ = fitting;
     facts_ = {};
     return false;
 }
 
-std::size_t Int8Form::nbytes() const noexcept {
+std::size_t CodedForm::nbytes() const noexcept {
     return codes_.size() + (row_terms_.size() + centre_.size() + signs_.size()) * sizeof(float) +
            places_.size() * sizeof(std::uint32_t);
 }
 
-class Int8Queries final : public PackedQueries {
+class CodedQueries final : public PackedQueries {
   public:
-    Int8Queries(const Int8Form& form, const kernels::KernelTable& kernel)
+    CodedQueries(const CodedForm& form, const kernels::KernelTable& kernel)
         : form_(form),
           kernel_(kernel),
           scratch_(form),
@@ -323,7 +366,7 @@ class Int8Queries final : public PackedQueries {
             task.next[p] = form_.codes_.data() + panels.next[p] * form_.panel_bytes();
             task.row_terms[p] = form_.row_terms_.data() + panels.at[p] * kPanelRows;
         }
-        return kernel_.screen_codes(task, hits);
+        return form_.kernels_of(kernel_).screen(task, hits);
     }
 
   private:
@@ -353,7 +396,7 @@ class Int8Queries final : public PackedQueries {
             coded[i].residual =
                 norm_from_float_sum(static_cast<double>(scratch_.residuals[i]), rows.dim) /
                 coded[i].scale;
-            scales[i] = int8_scale(rows, scaled[i], coded_rows, coded[i]);
+            scales[i] = coded_scale(rows, scaled[i], coded_rows, coded[i]);
             unit_factors_[i] =
                 static_cast<float>(coded[i].centre_factor * coded_rows.scale * coded[i].scale);
         }
@@ -411,9 +454,10 @@ class Int8Queries final : public PackedQueries {
 
     // The finest scales whose codes are in range and whose sums fit.
     void fit_scales(std::size_t count) {
-        const bool wide =
-            kernel_.code_sums_are_wide && form_.corpus_.rows.cols <= kernels::kMaxWideElements;
-        const std::int32_t limit = wide ? kernels::kMaxWideQueryCode : kernels::kMaxQueryCode;
+        const CodeFormat& format = form_.format_;
+        const bool wide = form_.kernels_of(kernel_).sums_are_wide &&
+                          form_.corpus_.rows.cols <= format.max_wide_elements;
+        const std::int32_t limit = wide ? format.max_wide_query_code : format.max_query_code;
         for (std::size_t i = 0; i < kPanelRows; ++i)
             scratch_.scales[i] =
                 i < count ? scale_for(static_cast<float>(limit), scratch_.peaks[i]) : 1.0f;
@@ -431,40 +475,48 @@ class Int8Queries final : public PackedQueries {
         }
     }
 
-    // The largest possible sum over a segment's even or odd pairs, in units of what fits.
+    // The largest possible sum of what is added up together, in units of what fits.
     [[nodiscard]] double segment_excess(std::size_t lane) const {
+        const auto norm = [&](float sum) {
+            return norm_from_float_sum(static_cast<double>(sum), form_.corpus_.rows.cols);
+        };
         double largest = 0;
-        for (std::size_t s = 0; s < 2 * form_.num_segments(); ++s)
+        for (std::size_t s = 0; s < form_.num_sums(); ++s)
             largest = std::max(largest,
-                               static_cast<double>(scratch_.segment_norms[s * kPanelRows + lane]) *
-                                   static_cast<double>(form_.facts_.segment_norms[s]));
-        return std::sqrt(largest) / kernels::kMaxSegmentSum;
+                               norm(scratch_.segment_norms[s * kPanelRows + lane]) *
+                                   norm(form_.facts_.segment_norms[s]));
+        return largest / form_.format_.max_sum;
     }
 
     // Moves the codes of a lane to the place of query i.
     void place(std::size_t lane, std::size_t i) {
         const std::size_t tile = i / kTileQueries;
         const std::size_t slot = i % kTileQueries;
-        std::int8_t* out = tiles_.data() + tile * form_.bytes_per_tile() + slot * kCodesPerStep;
-        const std::uint8_t* in = codes_.data() + lane * kCodesPerStep;
+        std::int8_t* out = tiles_.data() + tile * form_.bytes_per_tile() + slot * kStepBytes;
+        const std::uint8_t* in = codes_.data() + lane * kStepBytes;
+        term_factors_[i] = unit_factors_[lane];
+        if (form_.format_.row_offset == 0) {
+            for (std::size_t step = 0; step < form_.steps_; ++step)
+                std::memcpy(out + step * kTileStepBytes, in + step * kPanelStepBytes, kStepBytes);
+            return;
+        }
         for (std::size_t s = 0; s < form_.num_segments(); ++s) {
             const std::size_t begin = s * form_.segment_steps_;
             const std::size_t end = std::min(begin + form_.segment_steps_, form_.steps_);
             starts_[(tile * form_.num_segments() + s) * kTileQueries + slot] =
                 move_codes(in + begin * kPanelStepBytes, end - begin, out + begin * kTileStepBytes);
         }
-        term_factors_[i] = unit_factors_[lane];
     }
 
-    // Moves the codes of one segment, and adds them up: two codes at a time, in the halves of a
-    // word, and less their lowest value, which keeps the halves apart.
+    // Moves the int8 codes of one segment, and adds them up: two codes at a time, in the halves of
+    // a word, and less their lowest value, which keeps the halves apart.
     static CodeStart move_codes(const std::uint8_t* in, std::size_t steps, std::int8_t* out) {
-        static_assert(kSegmentSteps * 2 * 255 < 0x10000);
+        static_assert(kInt8SegmentSteps * 2 * 255 < 0x10000);
         std::uint32_t sums = 0;
         for (std::size_t step = 0; step < steps; ++step) {
             std::uint32_t four;
-            std::memcpy(&four, in + step * kPanelStepBytes, kCodesPerStep);
-            std::memcpy(out + step * kTileStepBytes, &four, kCodesPerStep);
+            std::memcpy(&four, in + step * kPanelStepBytes, kStepBytes);
+            std::memcpy(out + step * kTileStepBytes, &four, kStepBytes);
             const std::uint32_t above = four ^ 0x80808080u;
             sums += (above & 0x00ff00ffu) + (above >> 8 & 0x00ff00ffu);
         }
@@ -479,9 +531,9 @@ class Int8Queries final : public PackedQueries {
         return {static_cast<std::int16_t>(even), static_cast<std::int16_t>(odd), even + odd};
     }
 
-    const Int8Form& form_;
+    const CodedForm& form_;
     const kernels::KernelTable& kernel_;
-    Int8Form::Scratch scratch_;
+    CodedForm::Scratch scratch_;
     AlignedBuffer<std::uint8_t> codes_;
     std::vector<double> sums_;             // scratch of the kernel
     std::vector<float> centre_;            // in the caller's units, once it is needed
@@ -491,11 +543,11 @@ class Int8Queries final : public PackedQueries {
     std::vector<float> term_factors_;
 };
 
-std::unique_ptr<PackedQueries> Int8Form::make_queries(const kernels::KernelTable& kernel) const {
-    return std::make_unique<Int8Queries>(*this, kernel);
+std::unique_ptr<PackedQueries> CodedForm::make_queries(const kernels::KernelTable& kernel) const {
+    return std::make_unique<CodedQueries>(*this, kernel);
 }
 
-CodedRows Int8Form::coded_rows() const noexcept {
+CodedRows CodedForm::coded_rows() const noexcept {
     const std::size_t dim = corpus_.rows.cols;
     CodedRows rows;
     rows.centre_norm = std::sqrt(squared_centre_norm_) * (1 + 0x1p-20);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rows as int8 codes: scaled, centred, rotated, rounded.
+// Rows as int8 or int16 codes: scaled, centred, rotated, rounded.
 //
 // Centring takes away what all rows have in common, and the rotation spreads outlier coordinates
-// over all elements: codes then miss as little as eight bits allow. Neither changes scores but for
+// over all elements: codes then miss as little as their bits allow. Neither changes scores but for
 // terms that are known exactly (see cpp/README.md).
 #pragma once
 
@@ -15,13 +15,36 @@
 
 namespace nearmiss {
 
-class Int8Form final : public ScreeningForm {
+// A width of codes.
+struct CodeFormat {
+    std::size_t codes_per_step;
+    std::size_t max_segment_steps;
+    std::int32_t max_row_code;
+    std::int32_t row_offset;  // added to rows' codes
+    std::int32_t max_query_code;
+    // For vectors of so many elements at most: where sums are kept in 32 bits, none leaves them.
+    std::size_t max_wide_elements;
+    std::int32_t max_wide_query_code;
+    std::int32_t max_sum;  // of what is added up together: a segment's even or odd pairs, or all
+    float wanted_norm;     // of a row's codes: not more, to leave queries room
+    kernels::KernelTable::Codes kernels::KernelTable::* kernels;
+
+    // Sums that are kept apart over a segment.
+    [[nodiscard]] std::size_t sums_per_segment() const noexcept { return codes_per_step / 2; }
+};
+
+extern const CodeFormat kInt8Codes;
+extern const CodeFormat kInt16Codes;
+
+class CodedForm final : public ScreeningForm {
   public:
-    // `corpus` must outlive the form. Chooses centre and scale from some of the rows.
-    Int8Form(const PackedCorpus& corpus, const kernels::KernelTable& kernel);
+    // `corpus` and `format` must outlive the form. Chooses centre and scale from some of the rows.
+    CodedForm(const PackedCorpus& corpus,
+              const CodeFormat& format,
+              const kernels::KernelTable& kernel);
 
     // Takes up what save() wrote, and refers to it.
-    Int8Form(const PackedCorpus& corpus, const PackedState& state);
+    CodedForm(const PackedCorpus& corpus, const CodeFormat& format, const PackedState& state);
 
     void own_memory() override;
     void save(PackedState& state) const override;
@@ -37,21 +60,21 @@ class Int8Form final : public ScreeningForm {
     [[nodiscard]] std::size_t nbytes() const noexcept override;
 
   private:
-    friend class Int8Queries;
+    friend class CodedQueries;
 
     // The largest values among packed rows, as measured.
     struct Facts {
         float squared_norm = 0;            // of centred rows
         float peak = 0;                    // absolute element after rotation
         float residual = 0;                // squared, in codes
-        std::vector<float> segment_norms;  // squared, in codes; 2 per segment
+        std::vector<float> segment_norms;  // squared, in codes; sums_per_segment() for each
 
         void include(const Facts& other);
     };
 
     // Memory for the kPanelRows vectors in work.
     struct Scratch {
-        explicit Scratch(const Int8Form& form);
+        explicit Scratch(const CodedForm& form);
         AlignedBuffer<float> elements;
         AlignedBuffer<float> segment_norms;
         // One per lane:
@@ -69,7 +92,16 @@ class Int8Form final : public ScreeningForm {
     [[nodiscard]] std::size_t num_segments() const noexcept {
         return (steps_ + segment_steps_ - 1) / segment_steps_;
     }
-    explicit Int8Form(const PackedCorpus& corpus);
+    [[nodiscard]] std::size_t num_sums() const noexcept {
+        return num_segments() * format_.sums_per_segment();
+    }
+    [[nodiscard]] const kernels::KernelTable::Codes& kernels_of(
+        const kernels::KernelTable& kernel) const noexcept {
+        return kernel.*format_.kernels;
+    }
+    CodedForm(const PackedCorpus& corpus, const CodeFormat& format);
+    // The finest scale for rows of such elements and norms.
+    [[nodiscard]] float fitting_scale(float peak, float squared_norm) const noexcept;
     [[nodiscard]] CodedRows coded_rows() const noexcept;
     void choose_centre(const std::vector<std::uint32_t>& sample,
                        const kernels::KernelTable& kernel);
@@ -91,6 +123,7 @@ class Int8Form final : public ScreeningForm {
                     Facts& facts);
 
     const PackedCorpus& corpus_;
+    const CodeFormat& format_;
     std::size_t steps_;
     std::size_t segment_steps_;
     std::size_t block_;                  // of the rotation
