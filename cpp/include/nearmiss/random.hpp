@@ -52,6 +52,9 @@ enum class Stream : std::uint32_t {
     mix_same_label_shares = 165,   // class
     mix_different_label_parents = 166,
     mix_different_label_shares = 167,
+    // 216 and on: approximate search. Query 0.
+    list_training = 216,  // counter: row
+    recall_sample = 217,  // counter: query
 };
 
 using PhiloxBlock = std::array<std::uint32_t, 4>;
