@@ -252,6 +252,21 @@ PackedState Corpus::state() const {
     return state;
 }
 
+ListsOfRows Corpus::lists(std::size_t num_lists,
+                          std::uint64_t seed,
+                          const Execution& execution) const {
+    const FloatEnvironment environment;
+    const PackedCorpus& corpus = *packed_;
+    const std::shared_lock lock(corpus.mutex);
+    const auto made = corpus.inverted_lists(num_lists, seed, execution);
+    ListsOfRows lists;
+    const auto* const centers = reinterpret_cast<const float*>(made->centers().rows.data);
+    lists.centers.assign(centers, centers + made->size() * corpus.rows.cols);
+    for (std::size_t row = 0; row < corpus.num_rows(); ++row)
+        lists.of_rows.push_back(made->list_of(row));
+    return lists;
+}
+
 PackedCorpus::PackedCorpus() = default;
 PackedCorpus::~PackedCorpus() = default;
 
