@@ -9,12 +9,15 @@ from typing import Literal, TypeAlias
 from data import ElementType, Source
 from limits import LimitsKind
 
-Suite: TypeAlias = Literal["topk", "mine", "sample", "batches", "in-batch", "kmeans", "bank"]
+Suite: TypeAlias = Literal[
+    "topk", "mine", "sample", "batches", "in-batch", "kmeans", "bank", "probes"
+]
 # search: nearest rows, under limits where the case names some; bands: draws from bands of ranks, k
 # being the last; pairs: negatives of known pairs; memory: how much `mine` needs; weighted,
 # complement: random draws (see draws.py); packing: batches without conflicts (see packing.py);
 # lloyd, seeding: k-means (see clusters.py); bank: the queries replace rows of their own, then
-# nearest other rows are found. The others: miners inside a batch (see in_batch.py).
+# nearest other rows are found; probes: approximate search at equal recall (see probes.py). The
+# others: miners inside a batch (see in_batch.py).
 Kind: TypeAlias = Literal[
     "search",
     "bands",
@@ -31,6 +34,7 @@ Kind: TypeAlias = Literal[
     "lloyd",
     "seeding",
     "bank",
+    "probes",
 ]
 
 
@@ -136,6 +140,17 @@ def _mine(name: str, kind: Kind) -> Case:
     )  # fmt: skip
 
 
+def _probes(name: str, n: int, m: int, target: float | None, theirs: float | None) -> Case:
+    """Against our exact search, and faiss' lists at the same recall."""
+    return Case(
+        name, "probes", "probes", "docstrings", Size(n, m, 100, 384), Size(300, 2500, 20, 384),
+        (
+            _match("search", "ours:probes", {"ours:warm": target, "faiss:lists": theirs}),
+            _match("mine, recall measured", "ours:mine-probes", {"ours:limits-none": target}),
+        ),
+    )  # fmt: skip
+
+
 def _miner(kind: Kind, n: int) -> Case:
     return Case(
         f"miner-{kind}", "in-batch", kind, "made-up", Size(n, n, 4, 256), Size(64, 64, 4, 256),
@@ -225,6 +240,9 @@ CASES = (
          (_match("update, then mine", "ours:bank",
                  {"torch:bank": 3.0, "torch:bank-known-slots": None}),),
          limits="own-slot"),
+    _probes("probes-30k", 4096, 25_904, None, 1.5),
+    _probes("probes-1m", 4096, 1_000_000, 5.0, 1.5),
+    _probes("probes-1m-1k", 1024, 1_000_000, 5.0, 1.5),
     Case("memory", "mine", "memory", "docstrings", Size(4096, 200_000, 100, 384),
          Size(60, 2500, 100, 384), ()),
 )  # fmt: skip
