@@ -5,6 +5,8 @@ The oracle is the exact one over the rows of these lists. Which they are is work
 centres and members as the core gives them, by the same score and order as everything else.
 """
 
+from concurrent.futures import ThreadPoolExecutor
+
 import nearmiss as nm
 import numpy as np
 import oracle
@@ -352,6 +354,21 @@ def test_batches_and_threads_change_nothing(num_threads):
     assert_same_bits(np.concatenate(parts), whole.indices, "indices")
     again = nm.mine(queries, corpus, num_threads=1, **arguments)
     assert again.stats["approximate"] == whole.stats["approximate"]
+
+
+def test_searches_with_other_lists_at_a_time():
+    """One corpus keeps one set of lists; searches that want another each get their own."""
+    queries, rows = clustered(np.random.default_rng(15))
+    corpus = nm.Corpus(rows)
+    kinds = [nm.Probes(2, lists=lists, seed=seed) for lists in (20, 50) for seed in (0, 1)]
+
+    def search(kind):
+        return nm.mine(queries, corpus, num_negatives=20, approximate=kind, num_threads=1)
+
+    wanted = [search(kind) for kind in kinds]
+    with ThreadPoolExecutor(4) as pool:
+        for found, table in zip(pool.map(search, kinds * 5), wanted * 5, strict=True):
+            assert_same_table(found, table)
 
 
 def test_an_update_makes_new_lists():
