@@ -20,14 +20,16 @@ Suite: TypeAlias = Literal[
     "collate",
     "refresh",
     "training",
+    "probes",
 ]
 # search: nearest rows, under limits where the case names some; bands: draws from bands of ranks, k
 # being the last; pairs: negatives of known pairs; memory: how much `mine` needs; weighted,
 # complement: random draws (see draws.py); packing: batches without conflicts (see packing.py);
 # lloyd, seeding: k-means (see clusters.py); bank: the queries replace rows of their own, then
-# nearest other rows are found; collate-*: batches of a loader (see collating.py); refresh: what
-# re-mining costs a training step (see refreshing.py); train-*: training with different negatives
-# (see training/). The others: miners inside a batch (see in_batch.py).
+# nearest other rows are found; probes: approximate search at equal recall (see probes.py);
+# collate-*: batches of a loader (see collating.py); refresh: what re-mining costs a training step
+# (see refreshing.py); train-*: training with different negatives (see training/). The others:
+# miners inside a batch (see in_batch.py).
 Kind: TypeAlias = Literal[
     "search",
     "bands",
@@ -50,6 +52,7 @@ Kind: TypeAlias = Literal[
     "refresh",
     "train-docstrings",
     "train-questions",
+    "probes",
 ]
 
 
@@ -156,6 +159,17 @@ def _mine(name: str, kind: Kind) -> Case:
     )  # fmt: skip
 
 
+def _probes(name: str, n: int, m: int, target: float | None, theirs: float | None) -> Case:
+    """Against our exact search, and faiss' lists at the same recall."""
+    return Case(
+        name, "probes", "probes", "docstrings", Size(n, m, 100, 384), Size(300, 2500, 20, 384),
+        (
+            _match("search", "ours:probes", {"ours:warm": target, "faiss:lists": theirs}),
+            _match("mine, recall measured", "ours:mine-probes", {"ours:limits-none": target}),
+        ),
+    )  # fmt: skip
+
+
 def _miner(kind: Kind, n: int) -> Case:
     return Case(
         f"miner-{kind}", "in-batch", kind, "made-up", Size(n, n, 4, 256), Size(64, 64, 4, 256),
@@ -258,6 +272,9 @@ CASES = (
          Size(8893, 12_393, 7, 384), Size(400, 600, 7, 32), ()),
     Case("train-questions", "training", "train-questions", "questions",
          Size(800, 3043, 7, 256), Size(400, 600, 7, 32), ()),
+    _probes("probes-30k", 4096, 25_904, None, 1.5),
+    _probes("probes-1m", 4096, 1_000_000, 5.0, 1.5),
+    _probes("probes-1m-1k", 1024, 1_000_000, 5.0, 1.5),
     Case("memory", "mine", "memory", "docstrings", Size(4096, 200_000, 100, 384),
          Size(60, 2500, 100, 384), ()),
 )  # fmt: skip

@@ -116,6 +116,8 @@ def _rate(run: Record) -> str:
         return f"{run['draws_per_s'] / 1e6:.2f} M draws/s"
     if "rows_per_s" in run:
         return f"{run['rows_per_s'] / 1e6:.2f} M rows/s"
+    if "queries_per_s" in run:
+        return f"{run['queries_per_s']:,.0f} queries/s"
     if run["of_peak"] is None:
         return f"{run['gmacs']:.1f}"
     return f"{run['gmacs']:.1f} ({run['of_peak']:.0%})"

@@ -27,6 +27,7 @@ import in_batch
 import in_batch_checks
 import numpy as np
 import packing
+import probes
 import report
 from calibrate import Calibrator, build_calibrator, describe_machine, describe_thread_pools
 from cases import CASES, Case, Match, Size, Suite, find_cases
@@ -156,6 +157,8 @@ def verify(
     case: Case, match: Match, task: Task, contestants: dict[str, Contestant], timings: Timings
 ) -> dict[str, Any]:
     """Check every contestant's first result; raises `checks.WrongAnswer`."""
+    if case.kind == "probes":
+        return verify_probes(match, task, contestants, timings)
     found: dict[str, Any] = {}
     reference = checks.make_reference(task)
     answers = {name: one.read(timings.results[name]) for name, one in contestants.items()}
@@ -176,6 +179,20 @@ def verify(
         else:
             found[name] = checks.check_agreement(task, name, ours, answer)
     return found
+
+
+def verify_probes(
+    match: Match, task: Task, contestants: dict[str, Contestant], timings: Timings
+) -> dict[str, Any]:
+    """Measure recall against our exact search; ours must not depend on the number of threads."""
+    answers = {name: one.read(timings.results[name]) for name, one in contestants.items()}
+    exact = next(name for name in answers if is_ours(name) and name != match.ours)
+    verify_bits(exact, task, answers[exact])
+    again = set_up(match.ours, replace(task, threads=1))
+    checks.check_same_bits(
+        match.ours, "the number of threads", answers[match.ours], again.read(again.run())
+    )
+    return probes.check_recalls({name: of.rows for name, of in answers.items()}, exact)
 
 
 def verify_bits(name: str, task: Task, answer: Answer) -> None:
@@ -233,6 +250,11 @@ def multiply_add_rates(size: Size, peak_gflops: float | None, median_s: float) -
     return {"gmacs": rate, "of_peak": 2 * rate / peak_gflops if peak_gflops else None}
 
 
+def query_rates(size: Size, median_s: float) -> dict[str, Any]:
+    """Queries answered per second."""
+    return {"queries_per_s": size.n / median_s}
+
+
 def summarise(
     match: Match, timings: Timings, rates: Callable[[float], dict[str, Any]]
 ) -> dict[str, Any]:
@@ -287,9 +309,12 @@ def run_match(
         )
         pools = describe_thread_pools()
     size = case.smoke if settings.smoke else case.size
-    record = summarise(match, timings, partial(multiply_add_rates, size, machine.peak_gflops))
+    rates = partial(multiply_add_rates, size, machine.peak_gflops)
+    if case.kind == "probes":
+        rates = partial(query_rates, size)  # each looks at pairs of its own choice
+    record = summarise(match, timings, rates)
     for name, one in contestants.items():
-        if is_ours(name):
+        if is_ours(name) and case.kind != "probes":
             run = record["runs"][name]
             run.update(look_inside(name, task, one.run, run["median_s"]))
     record["checks"] = verify(case, match, task, contestants, timings)

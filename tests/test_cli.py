@@ -116,6 +116,8 @@ def test_qrels_hold_row_numbers_without_ids(files):
         (["--no-exclude-duplicates"], {"exclude_duplicates": False}),
         (["--metric", "l2", "--num-threads", 2], {"metric": "l2"}),
         (["--metric", "ip", "--precision", "float32"], {"metric": "ip"}),
+        (["--probes", 2], {"approximate": nm.Probes(2)}),
+        (["--recall", 0.9], {"approximate": nm.Probes.for_recall(0.9)}),
         (
             ["--on-shortage", "drop", "--max-score", -0.5],
             {"on_shortage": "drop", "max_score": -0.5},

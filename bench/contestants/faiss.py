@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""faiss-cpu: `knn` (cold), `IndexFlatIP` (warm), 8-bit codes, over-fetching by hand, `Kmeans`."""
+"""faiss-cpu: `knn` (cold), `IndexFlatIP` (warm), 8-bit codes, lists, mining by hand, `Kmeans`."""
 
 from __future__ import annotations
 
 import itertools
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 import faiss
 import numpy as np
 from clusters import ClusterTask
+from probes import fewest_probes, num_lists, tuning_queries
 
 from contestants import Answer, Task
 
@@ -25,6 +27,8 @@ _WORTH_TUNING = 1e10  # multiply-adds
 _BLAS_FROM = 20  # queries
 _BLAS_ALWAYS = 1
 _WORTH_TUNING_FEW = 1e8
+
+_TRAINING_ROWS_PER_LIST = 32
 
 _chosen_settings = "defaults"
 
@@ -146,11 +150,38 @@ def _mine_by_hand(task: Task) -> Callable[[], Any]:
     return run
 
 
+def _topk_lists(task: Task) -> Callable[[], Any]:
+    """`IndexIVFFlat` with as many lists and training rows as ours, and as few probes as do."""
+    global _chosen_settings
+    corpus = task.vectors.corpus
+    m, d = corpus.shape
+    lists = num_lists(m)
+    index = faiss.IndexIVFFlat(faiss.IndexFlatIP(d), d, lists, faiss.METRIC_INNER_PRODUCT)
+    index.cp.min_points_per_centroid = 1
+    index.cp.max_points_per_centroid = _TRAINING_ROWS_PER_LIST
+    start = time.perf_counter()
+    index.train(corpus)
+    index.add(corpus)
+    print(f"  faiss: {lists} lists made in {time.perf_counter() - start:.1f} s", file=sys.stderr)
+    queries = tuning_queries(task.vectors.queries)
+    exact = _knn(queries, corpus, task.k)[1]
+
+    def find(probes: int) -> Any:
+        index.nprobe = probes
+        return index.search(queries, task.k)[1]
+
+    index.nprobe = fewest_probes(find, exact, lists)
+    _chosen_settings = f"{lists} lists, {index.nprobe} probes"
+    print(f"  faiss: {index.nprobe} probes", file=sys.stderr)
+    return lambda: index.search(task.vectors.queries, task.k)
+
+
 JOBS = {
     "cold": _topk_cold,
     "warm": _topk_warm,
     "codes": _topk_codes,
     "mine": _mine_by_hand,
+    "lists": _topk_lists,
 }
 
 

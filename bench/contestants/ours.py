@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from draws import DrawTask
 from in_batch import CUTOFF, EPSILON, MARGIN, InBatchTask, mine_batch
 from nearmiss import _core
 from packing import PackTask, Rows
+from probes import fewest_probes, num_lists, tuning_queries
 
 from contestants import Answer, Task
 
@@ -64,7 +66,8 @@ def count_work(run: Callable[[], Any]) -> dict[str, int]:
     """What the core counted during a run: pairs rescored, queries rescanned and fallen back."""
     with _listening() as heard:
         run()
-    return {key: sum(work[key] for work in heard) for key in heard[0]}
+    counts = ("rescored", "rescanned", "fallen_back")
+    return {key: sum(work[key] for work in heard) for key in counts}
 
 
 @contextmanager
@@ -146,6 +149,49 @@ def _mine_without_limits(task: Task, precision: str) -> Callable[[], Any]:
     return run
 
 
+def _corpus_and_probes(task: Task) -> tuple[nm.Corpus, nm.Probes]:
+    """A corpus whose lists exist, and the fewest probes that reach the wanted recall."""
+    corpus = nm.Corpus(task.vectors.corpus, metric=METRIC)
+    lists = num_lists(len(corpus))
+    queries = tuning_queries(task.vectors.queries)
+    start = time.perf_counter()
+    nm.topk(queries[:1], corpus, task.k, approximate=nm.Probes(1, lists), num_threads=task.threads)
+    print(f"  ours: {lists} lists made in {time.perf_counter() - start:.1f} s", file=sys.stderr)
+    exact = nm.topk(queries, corpus, task.k, num_threads=task.threads)[1]
+    probes = fewest_probes(
+        lambda p: nm.topk(queries, corpus, task.k, approximate=nm.Probes(p, lists))[1],
+        exact,
+        lists,
+    )
+    print(f"  ours: {probes} probes", file=sys.stderr)
+    return corpus, nm.Probes(probes, lists)
+
+
+def _topk_probes(task: Task, precision: str) -> Callable[[], Any]:
+    corpus, probes = _corpus_and_probes(task)
+    return lambda: nm.topk(
+        task.vectors.queries,
+        corpus,
+        task.k,
+        precision=precision,
+        approximate=probes,
+        num_threads=task.threads,
+    )
+
+
+def _mine_probes(task: Task, precision: str) -> Callable[[], Any]:
+    """Searches a sample of the queries exactly too."""
+    corpus, probes = _corpus_and_probes(task)
+    return lambda: nm.mine(
+        task.vectors.queries,
+        corpus,
+        num_negatives=task.k,
+        precision=precision,
+        approximate=probes,
+        num_threads=task.threads,
+    )
+
+
 def bands(last_rank: int) -> list[nm.strategies.Band]:
     """Three bands up to a rank, each ten times as wide as the one before, ten rows in all."""
     ends = [0, last_rank // 100, last_rank // 10, last_rank]
@@ -221,6 +267,8 @@ _JOBS = {
     "limits-on": _mine_with_limits,
     "bands": _mine_bands,
     "bank": _bank,
+    "probes": _topk_probes,
+    "mine-probes": _mine_probes,
 }
 JOBS = {
     in_precision(name, precision): partial(job, precision=precision)

@@ -132,6 +132,20 @@ void update(PyCorpus& self,
     self.corpus.update(span_of(positions), view, execution);
 }
 
+py::tuple lists(const PyCorpus& self,
+                std::size_t num_lists,
+                std::uint64_t seed,
+                std::size_t num_threads) {
+    ListsOfRows made = without_gil(num_threads, [&](const Execution& execution) {
+        return self.corpus.lists(num_lists, seed, execution);
+    });
+    const auto dim = static_cast<py::ssize_t>(self.corpus.dim());
+    const auto count = static_cast<py::ssize_t>(made.centers.size()) / dim;
+    const auto num_rows = static_cast<py::ssize_t>(made.of_rows.size());
+    return py::make_tuple(to_numpy(std::move(made.centers), {count, dim}),
+                          to_numpy(std::move(made.of_rows), {num_rows}));
+}
+
 }  // namespace
 
 void bind_corpus(py::module_& module) {
@@ -167,6 +181,11 @@ void bind_corpus(py::module_& module) {
              py::arg("positions").noconvert(),
              py::arg("rows").noconvert(),
              py::arg("element_type"),
+             py::arg("num_threads") = 0)
+        .def("lists",
+             &lists,
+             py::arg("num_lists") = 0,
+             py::arg("seed") = 0,
              py::arg("num_threads") = 0)
         .def_property_readonly("num_rows", [](const PyCorpus& c) { return c.corpus.num_rows(); })
         .def_property_readonly("dim", [](const PyCorpus& c) { return c.corpus.dim(); })

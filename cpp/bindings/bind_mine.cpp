@@ -173,6 +173,29 @@ struct ChoiceOptions {
     }
 };
 
+// (number of probes, recall, number of lists, seed, sample): see Probes.
+using GivenProbes =
+    std::optional<std::tuple<std::size_t, double, std::size_t, std::uint64_t, std::size_t>>;
+
+std::optional<Probes> probes_of(const GivenProbes& given) {
+    if (!given) return {};
+    const auto& [num_probes, recall, num_lists, seed, sample] = *given;
+    return Probes{num_probes, recall, num_lists, seed, sample};
+}
+
+// Adds what is known of an approximate search.
+void add_report(py::dict& dict, const std::optional<ProbeReport>& report) {
+    if (!report) return;
+    py::dict entries;
+    entries["num_probes"] = report->num_probes;
+    entries["num_lists"] = report->num_lists;
+    entries["widened"] = report->widened;
+    entries["sampled"] = report->sampled;
+    entries["expected"] = report->expected;
+    entries["found"] = report->found;
+    dict["probes"] = entries;
+}
+
 py::dict to_dict(const SearchWork& work) {
     py::dict dict;
     dict["rescored"] = work.rescored;
@@ -193,6 +216,7 @@ py::dict to_dict(MineResult&& result) {
         to_numpy(std::move(result.skipped), {n, static_cast<py::ssize_t>(kNumCauses)});
     if (!result.strata.empty()) dict["strata"] = to_numpy(std::move(result.strata), {n, k});
     dict["work"] = to_dict(result.work);
+    add_report(dict, result.probes);
     return dict;
 }
 
@@ -216,20 +240,23 @@ py::tuple bound_topk(const py::array& queries,
                      std::size_t k,
                      const std::string& precision,
                      std::size_t num_threads,
-                     py::object progress) {
+                     py::object progress,
+                     const GivenProbes& probes) {
     const MatrixView view = matrix_view(queries, element_type);
     const Precision parsed = parse_precision(precision);
     const Execution execution = make_execution(num_threads, std::move(progress));
     TopkResult result;
     {
         const py::gil_scoped_release release;
-        result = topk(view, corpus.corpus, k, parsed, execution);
+        result = topk(view, corpus.corpus, k, parsed, execution, probes_of(probes));
     }
     const auto n = static_cast<py::ssize_t>(view.rows);
     const auto columns = static_cast<py::ssize_t>(k);
+    py::dict work = to_dict(result.work);
+    add_report(work, result.probes);
     return py::make_tuple(to_numpy(std::move(result.scores), {n, columns}),
                           to_numpy(std::move(result.indices), {n, columns}),
-                          to_dict(result.work));
+                          work);
 }
 
 Execution take_execution(Keywords& keywords) {
@@ -244,6 +271,7 @@ py::dict bound_mine(const py::array& queries,
     Keywords keywords(arguments);
     const Execution execution = take_execution(keywords);
     const Precision precision = parse_precision(keywords.take<std::string>("precision", "auto"));
+    const std::optional<Probes> probes = probes_of(keywords.take<GivenProbes>("probes", {}));
     const LimitOptions limits(keywords);
     const ChoiceOptions options(keywords);
     keywords.require_empty();
@@ -251,6 +279,7 @@ py::dict bound_mine(const py::array& queries,
     const MatrixView view = matrix_view(queries, element_type);
     Choice choice = options.choice();
     choice.precision = precision;
+    choice.probes = probes;
     MineResult result;
     {
         const py::gil_scoped_release release;
@@ -267,6 +296,7 @@ py::dict bound_mine_pools(const py::array& queries,
     Keywords keywords(arguments);
     const Execution execution = take_execution(keywords);
     const Precision precision = parse_precision(keywords.take<std::string>("precision", "auto"));
+    const std::optional<Probes> probes = probes_of(keywords.take<GivenProbes>("probes", {}));
     const LimitOptions limits(keywords);
     keywords.require_empty();
 
@@ -275,7 +305,7 @@ py::dict bound_mine_pools(const py::array& queries,
     {
         const py::gil_scoped_release release;
         result = mine_pools(
-            view, corpus.corpus, limits.limits(), precision, execution, python_sink(sink));
+            view, corpus.corpus, limits.limits(), precision, execution, python_sink(sink), probes);
     }
     return to_dict(std::move(result));
 }
@@ -353,7 +383,8 @@ void bind_mine(py::module_& module) {
                py::kw_only(),
                py::arg("precision") = "auto",
                py::arg("num_threads") = 0,
-               py::arg("progress") = py::none());
+               py::arg("progress") = py::none(),
+               py::arg("probes") = py::none());
     module.def("mine",
                &bound_mine,
                py::arg("queries").noconvert(),

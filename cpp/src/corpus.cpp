@@ -13,6 +13,7 @@
 #include "forms/coded_form.hpp"
 #include "forms/float32_form.hpp"
 #include "kernels/dispatch.hpp"
+#include "lists/inverted_lists.hpp"
 #include "nearmiss/error.hpp"
 #include "packed_corpus.hpp"
 #include "parallel.hpp"
@@ -37,15 +38,12 @@ int scale_exponent_for(Metric metric, double max_norm) {
 
 // Rows of one group next to each other, by ascending row within a group.
 void order_by_group(PackedCorpus& corpus) {
-    const std::size_t n = corpus.num_rows();
-    corpus.row_of_position.resize(n);
-    std::iota(corpus.row_of_position.begin(), corpus.row_of_position.end(), 0u);
-    std::stable_sort(corpus.row_of_position.begin(),
-                     corpus.row_of_position.end(),
-                     [&](auto a, auto b) { return corpus.groups[a] < corpus.groups[b]; });
-    corpus.position_of_row.resize(n);
-    for (std::size_t p = 0; p < n; ++p)
-        corpus.position_of_row[corpus.row_of_position[p]] = static_cast<std::uint32_t>(p);
+    std::vector<std::uint32_t> rows(corpus.num_rows());
+    std::iota(rows.begin(), rows.end(), 0u);
+    std::stable_sort(rows.begin(), rows.end(), [&](auto a, auto b) {
+        return corpus.groups[a] < corpus.groups[b];
+    });
+    corpus.set_order(std::move(rows));
 }
 
 RowCheck check_for(const PackedCorpus& corpus) {
@@ -212,6 +210,7 @@ void Corpus::update(std::span<const std::int64_t> positions,
         const std::lock_guard duplicates_lock(corpus.duplicates_mutex);
         corpus.duplicates.reset();
     }
+    corpus.drop_lists();
     const int exponent = corpus.scale_exponent;
     set_scale(corpus);
     const KernelTable& kernel = kernels::active();
@@ -238,6 +237,7 @@ void Corpus::move_rows(MatrixView rows) {
                 rows.type == corpus.rows.type,
             "rows: expected the shape and type of the corpus");
     const std::unique_lock lock(corpus.mutex);
+    corpus.drop_lists();
     corpus.rows = rows;
 }
 
@@ -254,8 +254,30 @@ PackedState Corpus::state() const {
     return state;
 }
 
+ListsOfRows Corpus::lists(std::size_t num_lists,
+                          std::uint64_t seed,
+                          const Execution& execution) const {
+    const FloatEnvironment environment;
+    const PackedCorpus& corpus = *packed_;
+    const std::shared_lock lock(corpus.mutex);
+    const auto made = corpus.inverted_lists(num_lists, seed, execution);
+    ListsOfRows lists;
+    const auto* const centers = reinterpret_cast<const float*>(made->centers().rows.data);
+    lists.centers.assign(centers, centers + made->size() * corpus.rows.cols);
+    for (std::size_t row = 0; row < corpus.num_rows(); ++row)
+        lists.of_rows.push_back(made->list_of(row));
+    return lists;
+}
+
 PackedCorpus::PackedCorpus() = default;
 PackedCorpus::~PackedCorpus() = default;
+
+void PackedCorpus::set_order(std::vector<std::uint32_t> row_at_position) {
+    row_of_position = std::move(row_at_position);
+    position_of_row.resize(row_of_position.size());
+    for (std::size_t p = 0; p < row_of_position.size(); ++p)
+        position_of_row[row_of_position[p]] = static_cast<std::uint32_t>(p);
+}
 
 PanelRows PackedCorpus::panel_rows(std::size_t panel) const noexcept {
     PanelRows result;
@@ -321,6 +343,33 @@ std::shared_ptr<const DuplicateClasses> PackedCorpus::duplicate_classes(
     return found;
 }
 
+std::shared_ptr<const InvertedLists> PackedCorpus::inverted_lists(
+    std::size_t num_lists,
+    std::uint64_t seed,
+    const Execution& execution) const {
+    {
+        const std::lock_guard lock(lists_mutex);
+        if (lists && lists->made_for(num_lists, seed)) return lists;
+    }
+    // Not under the lock: progress callbacks run in between, and may ask for nbytes().
+    auto made = std::make_shared<const InvertedLists>(*this, num_lists, seed, execution);
+    const std::lock_guard lock(lists_mutex);
+    lists = made;
+    return made;
+}
+
+void PackedCorpus::drop_lists() {
+    const std::lock_guard lock(lists_mutex);
+    lists.reset();
+}
+
+std::size_t PackedCorpus::packed_bytes() const noexcept {
+    std::size_t bytes = (row_of_position.size() + position_of_row.size()) * sizeof(std::uint32_t);
+    const std::lock_guard lock(forms_mutex);
+    for (const auto& form : forms) bytes += form ? form->nbytes() : 0;
+    return bytes;
+}
+
 std::size_t Corpus::num_rows() const noexcept { return packed_->rows.rows; }
 std::size_t Corpus::dim() const noexcept { return packed_->rows.cols; }
 Metric Corpus::metric() const noexcept { return packed_->metric; }
@@ -328,15 +377,14 @@ ElementType Corpus::element_type() const noexcept { return packed_->rows.type; }
 
 std::size_t Corpus::nbytes() const noexcept {
     const PackedCorpus& corpus = *packed_;
-    std::size_t bytes = corpus.root_norms.size() * sizeof(double) +
-                        (corpus.row_of_position.size() + corpus.position_of_row.size()) * 4 +
-                        corpus.groups.size() * 8;
+    std::size_t bytes = corpus.root_norms.size() * sizeof(double) + corpus.groups.size() * 8 +
+                        corpus.packed_bytes();
     {
-        const std::lock_guard lock(corpus.forms_mutex);
-        for (const auto& form : corpus.forms) bytes += form ? form->nbytes() : 0;
+        const std::lock_guard lock(corpus.duplicates_mutex);
+        bytes += corpus.duplicates ? corpus.duplicates->nbytes() : 0;
     }
-    const std::lock_guard lock(corpus.duplicates_mutex);
-    return bytes + (corpus.duplicates ? corpus.duplicates->nbytes() : 0);
+    const std::lock_guard lock(corpus.lists_mutex);
+    return bytes + (corpus.lists ? corpus.lists->nbytes() : 0);
 }
 
 }  // namespace nearmiss

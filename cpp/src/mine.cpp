@@ -3,9 +3,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <numeric>
+#include <optional>
 #include <shared_mutex>
 #include <stdexcept>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "admission.hpp"
 #include "choose/choose.hpp"
@@ -14,6 +19,7 @@
 #include "filter.hpp"
 #include "float_environment.hpp"
 #include "kernels/dispatch.hpp"
+#include "lists/probed_search.hpp"
 #include "nearmiss/error.hpp"
 #include "overflow.hpp"
 #include "packed_corpus.hpp"
@@ -44,6 +50,49 @@ void require_window(const Limits& limits) {
     require(limits.range_min < limits.range_max, "range_min: expected less than range_max");
 }
 
+// A search, exact or approximate.
+class PoolSearch {
+  public:
+    PoolSearch(const Search& search,
+               const std::optional<Probes>& probes,
+               const Execution& execution)
+        : search_(search) {
+        require_probes(probes);
+        if (probes && search.queries.rows != 0) probed_.emplace(search_, *probes, execution);
+    }
+    PoolSearch(const PoolSearch&) = delete;
+    PoolSearch& operator=(const PoolSearch&) = delete;
+
+    // As search_pools(), for the queries [first, last).
+    SearchWork run(std::size_t first,
+                   std::size_t last,
+                   const Execution& execution,
+                   const std::function<void(const Pool&)>& sink) {
+        std::vector<std::uint32_t> queries(last - first);
+        std::iota(queries.begin(), queries.end(), static_cast<std::uint32_t>(first));
+        if (probed_) return probed_->run(std::move(queries), execution, sink);
+        Search search = search_;
+        search.only = queries;
+        return search_pools(search, execution, sink);
+    }
+
+    // After all queries have been searched for.
+    [[nodiscard]] std::optional<ProbeReport> report() const {
+        return probed_ ? std::optional(probed_->report()) : std::nullopt;
+    }
+
+  private:
+    static void require_probes(const std::optional<Probes>& probes) {
+        if (!probes || probes->num_probes != 0) return;
+        require(probes->recall > 0 && probes->recall <= 1,
+                "recall: expected more than 0, at most 1");
+        require(probes->sample != 0, "sample: recall needs at least one query");
+    }
+
+    const Search search_;
+    std::optional<ProbedSearch> probed_;
+};
+
 // One mine() or mine_pools() call: the parts all its queries share.
 class Miner {
   public:
@@ -53,12 +102,14 @@ class Miner {
           const Limits& limits,
           std::size_t num_negatives,
           Precision precision,
+          const std::optional<Probes>& probes,
           const Execution& execution)
         : queries_(queries),
           corpus_(corpus),
           kernel_(kernels::active()),
           limits_(limits),
           precision_(precision),
+          probes_(probes),
           execution_(execution),
           norms_(check_queries(queries, corpus, execution)),
           rules_(make_rules(limits, queries.rows, corpus.num_rows(), groups())),
@@ -81,7 +132,7 @@ class Miner {
 
     MineResult pass_pools(const PoolSink& sink) && {
         const std::size_t last_rank = std::min(limits_.range_max, corpus_.num_rows());
-        Search search = search_for(last_rank, !limits_.raw_ranks);
+        PoolSearch search(search_for(last_rank, !limits_.raw_ranks), probes_, execution_);
         OverflowCheck overflow;
         for_each_block(queries_.rows,
                        limits_.range_min,
@@ -89,13 +140,13 @@ class Miner {
                        execution_,
                        sink,
                        [&](PoolBlock& block, const Execution& part) {
-                           search.first_query = block.first_query;
-                           search.num_queries = block.num_queries;
-                           add(search_pools(search, part, [&](const Pool& pool) {
+                           const std::size_t end = block.first_query + block.num_queries;
+                           add(search.run(block.first_query, end, part, [&](const Pool& pool) {
                                write_window(block, pool.query, window_of(pool, overflow));
                            }));
                            overflow.raise();
                        });
+        result_.probes = search.report();
         return std::move(result_);
     }
 
@@ -148,16 +199,19 @@ class Miner {
         const std::size_t wanted = limits_.range_max == kUnbounded
                                        ? limits_.range_min + choice.num_negatives
                                        : limits_.range_max;
-        const Search search = search_for(std::min(wanted, corpus_.num_rows()), !limits_.raw_ranks);
+        PoolSearch search(search_for(std::min(wanted, corpus_.num_rows()), !limits_.raw_ranks),
+                          probes_,
+                          execution_);
         const RandomStream noise(choice.seed, Stream::pool_noise, choice.epoch);
         if (choice.law == Law::bands) add_strata(result_);
         OverflowCheck overflow;
-        add(search_pools(search, execution_, [&](const Pool& pool) {
+        add(search.run(0, queries_.rows, execution_, [&](const Pool& pool) {
             write_row(result_,
                       pool.query,
                       choose_from_window(window_of(pool, overflow), choice, noise, pool.query));
         }));
         overflow.raise();
+        result_.probes = search.report();
     }
 
     void choose_uniformly(const Choice& choice) {
@@ -209,6 +263,7 @@ class Miner {
     const kernels::KernelTable& kernel_;
     const Limits& limits_;
     const Precision precision_;
+    const std::optional<Probes>& probes_;
     const Execution& execution_;
     std::vector<double> norms_;
     AdmissionRules rules_;
@@ -222,7 +277,8 @@ TopkResult topk(MatrixView queries,
                 const Corpus& corpus,
                 std::size_t k,
                 Precision precision,
-                const Execution& execution) {
+                const Execution& execution,
+                const std::optional<Probes>& probes) {
     const FloatEnvironment environment;
     const PackedCorpus& packed = corpus.packed();
     const std::shared_lock lock(packed.mutex);
@@ -233,9 +289,10 @@ TopkResult topk(MatrixView queries,
     TopkResult result;
     result.scores.resize(queries.rows * k);
     result.indices.resize(queries.rows * k);
-    const Search search{packed, kernels::active(), queries, norms, k, nullptr, {}, precision};
+    PoolSearch search(
+        {packed, kernels::active(), queries, norms, k, nullptr, {}, precision}, probes, execution);
     OverflowCheck overflow;
-    result.work = search_pools(search, execution, [&](const Pool& pool) {
+    result.work = search.run(0, queries.rows, execution, [&](const Pool& pool) {
         if (pool.keys.size() != k) throw std::logic_error("topk: rows were lost");
         overflow.note_pool(pool.query, pool.keys);
         for (std::size_t i = 0; i < k; ++i) {
@@ -244,6 +301,7 @@ TopkResult topk(MatrixView queries,
         }
     });
     overflow.raise();
+    result.probes = search.report();
     return result;
 }
 
@@ -255,12 +313,20 @@ MineResult mine(MatrixView queries,
     require(choice.num_negatives >= 1, "num_negatives: expected at least 1");
     require_window(limits);
     if (choice.law == Law::bands) require_bands(choice.bands);
+    require(!choice.probes || choice.law != Law::uniform,
+            "probes: uniform draws from the whole corpus do not search");
     require(choice.query_ids.empty() || choice.query_ids.size() == queries.rows,
             "query_ids: expected one per query");
     const FloatEnvironment environment;
     const PackedCorpus& packed = corpus.packed();
     const std::shared_lock lock(packed.mutex);
-    return Miner(queries, packed, limits, choice.num_negatives, choice.precision, execution)
+    return Miner(queries,
+                 packed,
+                 limits,
+                 choice.num_negatives,
+                 choice.precision,
+                 choice.probes,
+                 execution)
         .choose(choice);
 }
 
@@ -269,13 +335,14 @@ MineResult mine_pools(MatrixView queries,
                       const Limits& limits,
                       Precision precision,
                       const Execution& execution,
-                      const PoolSink& sink) {
+                      const PoolSink& sink,
+                      const std::optional<Probes>& probes) {
     require_window(limits);
     require(limits.range_max != kUnbounded, "range_max: needed");
     const FloatEnvironment environment;
     const PackedCorpus& packed = corpus.packed();
     const std::shared_lock lock(packed.mutex);
-    return Miner(queries, packed, limits, 0, precision, execution).pass_pools(sink);
+    return Miner(queries, packed, limits, 0, precision, probes, execution).pass_pools(sink);
 }
 
 std::vector<float> pair_scores(MatrixView queries,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a Corpus holds. "Row" is the caller's numbering; "position" is the packed order, which
-// differs from it only when rows are ordered by group.
+// differs from it only when rows are ordered by group, or by list.
 #pragma once
 
 #include <array>
@@ -20,6 +20,7 @@
 
 namespace nearmiss {
 
+class InvertedLists;
 class ScreeningForm;
 enum class FormKind : std::uint8_t { float32, int8, int16 };
 inline constexpr std::size_t kNumForms = 3;
@@ -43,7 +44,7 @@ struct PackedCorpus {
 
     AlignedBuffer<double> root_norms;  // by row: sqrt(D(x, x))
 
-    // Without groups both are empty: position = row.
+    // Without an order both are empty: position = row.
     std::vector<std::uint32_t> row_of_position;
     std::vector<std::uint32_t> position_of_row;
     std::vector<std::int64_t> groups;  // by row
@@ -54,6 +55,8 @@ struct PackedCorpus {
     mutable std::array<std::unique_ptr<ScreeningForm>, kNumForms> forms;
     mutable std::mutex duplicates_mutex;  // held only to read or set the pointer
     mutable std::shared_ptr<const DuplicateClasses> duplicates;  // null until first needed
+    mutable std::mutex lists_mutex;                              // the same
+    mutable std::shared_ptr<const InvertedLists> lists;          // those last asked for
 
     [[nodiscard]] std::size_t num_rows() const noexcept { return rows.rows; }
     [[nodiscard]] std::size_t num_panels() const noexcept {
@@ -70,6 +73,8 @@ struct PackedCorpus {
     [[nodiscard]] double multiplier(double root_norm) const noexcept {
         return metric == Metric::cosine ? 1.0 / root_norm : std::ldexp(1.0, -scale_exponent);
     }
+    // Before anything is packed.
+    void set_order(std::vector<std::uint32_t> row_at_position);
     [[nodiscard]] PanelRows panel_rows(std::size_t panel) const noexcept;
     [[nodiscard]] std::uint32_t row_at(std::size_t position) const noexcept {
         return row_of_position.empty() ? static_cast<std::uint32_t>(position)
@@ -86,6 +91,18 @@ struct PackedCorpus {
     // The classes of bit-identical rows, computed on first use.
     [[nodiscard]] std::shared_ptr<const DuplicateClasses> duplicate_classes(
         const Execution& execution) const;
+
+    // The lists of approximate searches, made on first use; num_lists: 0 for the default.
+    [[nodiscard]] std::shared_ptr<const InvertedLists> inverted_lists(
+        std::size_t num_lists,
+        std::uint64_t seed,
+        const Execution& execution) const;
+
+    // Their rows are about to change, or to move.
+    void drop_lists();
+
+    // Of orders and forms.
+    [[nodiscard]] std::size_t packed_bytes() const noexcept;
 };
 
 // The form a search screens in first.

@@ -55,11 +55,13 @@ class QueryBlock {
     [[nodiscard]] std::uint32_t screen(const PanelGroup& panels,
                                        TileRange tiles,
                                        kernels::TileHit* hits) const {
-        return packed_->screen(
-            panels,
-            tiles,
-            {early_.data(), lower_.data(), has_ceiling_ ? upper_.data() : nullptr},
-            hits);
+        return packed_->screen(panels, tiles, thresholds(), hits);
+    }
+
+    [[nodiscard]] const PackedQueries& packed() const noexcept { return *packed_; }
+    // The thresholds as they are; `upper` is null without ceilings.
+    [[nodiscard]] Thresholds thresholds() const noexcept {
+        return {early_.data(), lower_.data(), has_ceiling_ ? upper_.data() : nullptr};
     }
 
     // The lower thresholds, in screening units: they only rise while a block is scanned, from

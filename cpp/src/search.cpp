@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <bit>
 #include <cmath>
 #include <functional>
 #include <memory>
@@ -12,10 +11,9 @@
 #include <optional>
 #include <vector>
 
-#include "collect/reservoir.hpp"
+#include "collect/collector.hpp"
 #include "nearmiss/error.hpp"
 #include "parallel.hpp"
-#include "query_block.hpp"
 
 namespace nearmiss {
 namespace {
@@ -144,8 +142,9 @@ class Scan {
         : search_(search),
           method_(method),
           by_group_(by_group),
-          scorer_(search.corpus, search.kernel),
-          block_(search, method.form) {}
+          collector_(search, method.form),
+          block_(collector_.block()),
+          reservoirs_(collector_.reservoirs()) {}
 
     // False if most queries were given up, which stops the scan: nothing else may be asked then.
     bool run(std::span<const std::uint32_t> queries,
@@ -153,10 +152,9 @@ class Scan {
              std::size_t panel_end,
              Guess guess,
              TaskContext& context) {
-        block_.prepare(queries);
+        collector_.start(queries, guess);
         tiles_.reset();
         hits_.resize(block_.max_hits());
-        reservoirs_.reset(block_, search_.pool_size, guess);
         const std::size_t rows = (panel_end - panel_begin) * kPanelRows;
         std::size_t done = 0;  // the last sampling
         for (const std::size_t sampling : kSamplings) {
@@ -176,16 +174,14 @@ class Scan {
         }
         const auto rest = [=](std::size_t panel) { return done == 0 || !sampled(panel, done); };
         if (!scan_panels(panel_begin, panel_end, rest, context)) return false;
-        reservoirs_.finish(scorer_, context);
+        collector_.finish(context);
         return true;
     }
 
     [[nodiscard]] std::size_t size() const noexcept { return block_.size(); }
     [[nodiscard]] bool given_up(std::size_t i) const noexcept { return reservoirs_.given_up(i); }
     // If query i was not given up.
-    [[nodiscard]] Pool pool(std::size_t i) const noexcept {
-        return {block_.query(i), reservoirs_.pool(i), reservoirs_.above(i)};
-    }
+    [[nodiscard]] Pool pool(std::size_t i) const noexcept { return collector_.pool(i); }
     // False if query i must be scanned again, without a guess.
     [[nodiscard]] bool complete(std::size_t i) const noexcept { return reservoirs_.complete(i); }
 
@@ -253,50 +249,21 @@ class Scan {
         const std::size_t first = panel * kPanelRows;
         const std::size_t lanes = std::min(kPanelRows, search_.corpus.num_rows() - first);
         const auto used = static_cast<std::uint16_t>((1u << lanes) - 1u);
+        const bool one_group = by_group_ && lowest_group_ == highest_group_;
+        const std::int64_t* group = one_group ? &lowest_group_ : nullptr;
         for (std::size_t t = 0; t < kTileQueries; ++t) {
             const std::size_t i = hit.tile * kTileQueries + t;
             if (i >= block_.size()) return;
-            const auto passed = static_cast<std::uint16_t>(hit.passed[t] & used);
-            const auto above = static_cast<std::uint16_t>(hit.above[t] & used);
-            if (above != 0) reservoirs_.count_above(i, std::popcount(admissible(i, first, above)));
-            if (passed != 0) add(i, first, admissible(i, first, passed), hit.scores[t]);
+            collector_.take(i, hit, t, first, used, group);
         }
-    }
-
-    void add(std::size_t i, std::size_t first, std::uint16_t lanes, const float* scores) {
-        reservoirs_.make_room(i, scorer_);
-        for (std::uint32_t rest = lanes; rest != 0; rest &= rest - 1) {
-            const auto lane = static_cast<std::size_t>(std::countr_zero(rest));
-            reservoirs_.add(i, scores[lane], search_.corpus.row_at(first + lane));
-        }
-    }
-
-    // Those of the lanes whose rows no limit but those on scores rules out for query i.
-    [[nodiscard]] std::uint16_t admissible(std::size_t i,
-                                           std::size_t first,
-                                           std::uint16_t lanes) const {
-        const Admission* admission = block_.admission(i);
-        if (admission == nullptr) return lanes;
-        const bool keeps_order = search_.corpus.row_of_position.empty();
-        if (keeps_order && admission->clears_panel(static_cast<std::uint32_t>(first))) return lanes;
-        const bool one_group = by_group_ && lowest_group_ == highest_group_;
-        if (one_group && admission->wrong_group(lowest_group_)) return 0;
-        for (std::uint32_t rest = lanes; rest != 0; rest &= rest - 1) {
-            const auto lane = static_cast<std::size_t>(std::countr_zero(rest));
-            const std::uint32_t row = search_.corpus.row_at(first + lane);
-            const bool out =
-                one_group ? admission->ruled_out_in_group(row) : admission->ruled_out(row);
-            if (out) lanes = static_cast<std::uint16_t>(lanes & ~(1u << lane));
-        }
-        return lanes;
     }
 
     const Search& search_;
     const Method method_;
     const bool by_group_;
-    ExactScorer scorer_;
-    QueryBlock block_;
-    Reservoirs reservoirs_;
+    Collector collector_;
+    QueryBlock& block_;
+    Reservoirs& reservoirs_;
     std::vector<kernels::TileHit> hits_;
     // Of the panel at hand, if rows and queries are in the order of their groups.
     std::optional<QueryBlock::TileRanges> tiles_;
@@ -504,10 +471,7 @@ class Searcher {
                     search.rules->corpus_groups.data() == search.corpus.groups.data()) {}
 
     SearchWork run() {
-        const std::size_t rest = search_.queries.rows - search_.first_query;
-        std::vector<std::uint32_t> queries(std::min(search_.num_queries, rest));
-        std::iota(queries.begin(), queries.end(), static_cast<std::uint32_t>(search_.first_query));
-        queries = sorted(std::move(queries));
+        std::vector<std::uint32_t> queries = sorted(queries_of(search_));
         FormKind kind = first_form(search_.precision, search_.corpus.rows.cols, search_.kernel);
         for (bool first = true; !queries.empty(); first = false) {
             const FormKind next = next_form(kind, queries.size());
@@ -569,10 +533,22 @@ class Searcher {
 
 }  // namespace
 
+std::vector<std::uint32_t> queries_of(const Search& search) {
+    std::vector<std::uint32_t> queries;
+    if (search.only) {
+        queries.assign(search.only->begin(), search.only->end());
+        std::sort(queries.begin(), queries.end());
+    } else {
+        queries.resize(search.queries.rows);
+        std::iota(queries.begin(), queries.end(), 0u);
+    }
+    return queries;
+}
+
 SearchWork search_pools(const Search& search,
                         const Execution& execution,
                         const std::function<void(const Pool&)>& sink) {
-    if (search.queries.rows == 0) return {};
+    if (search.queries.rows == 0 || (search.only && search.only->empty())) return {};
     return Searcher(search, execution, sink).run();
 }
 

@@ -5,8 +5,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <limits>
+#include <optional>
 #include <span>
+#include <vector>
 
 #include "admission.hpp"
 #include "collect/keys.hpp"
@@ -28,10 +29,11 @@ struct Search {
     const AdmissionRules* rules = nullptr;     // null: every row is admissible
     std::span<const ScoreInterval> intervals;  // one per query, or empty: any score
     Precision precision = Precision::automatic;
-    // Only these queries.
-    std::size_t first_query = 0;
-    std::size_t num_queries = std::numeric_limits<std::size_t>::max();  // or as many as there are
+    std::optional<std::span<const std::uint32_t>> only{};  // these queries, each once; none: all
 };
+
+// The queries searched for, ascending.
+[[nodiscard]] std::vector<std::uint32_t> queries_of(const Search& search);
 
 // The best pool_size admissible rows of a query, best first; fewer if there are no more. `above`:
 // how many otherwise admissible rows lie above the query's ceiling.

@@ -15,6 +15,7 @@ from nearmiss.limits import Limits
 from nearmiss.mining import mine, mine_candidates, topk
 from nearmiss.negatives import Negatives
 from nearmiss.positives import Positives
+from nearmiss.probes import Probes
 from nearmiss.runtime import __version__, build_info, simd_targets
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Limits",
     "Negatives",
     "Positives",
+    "Probes",
     "__version__",
     "batches",
     "build_info",

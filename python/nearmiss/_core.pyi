@@ -23,10 +23,16 @@ _Float64: TypeAlias = npt.NDArray[np.float64]
 _Csr: TypeAlias = tuple[_Int64, _Int64]
 _Progress: TypeAlias = Callable[[float], object]
 
-class _Strata(TypedDict, total=False):
-    strata: _Int64  # of law "bands": which band, (n, num_negatives), -1 padded
+# (number of probes, recall if that is 0, number of lists or 0, seed, sample)
+_Probes: TypeAlias = tuple[int, float, int, int, int]
 
-class _MineResult(_Strata):
+class _Optional(TypedDict, total=False):
+    strata: _Int64  # of law "bands": which band, (n, num_negatives), -1 padded
+    # Of an approximate search: num_probes, num_lists, widened (queries), sampled (queries),
+    # expected (rows in their exact pools), found (of these in the lists that were looked at).
+    probes: dict[str, int]
+
+class _MineResult(_Optional):
     indices: _Int64  # (n, num_negatives), -1 padded
     scores: _Float32  # (n, num_negatives), nan padded
     counts: _Int64  # (n,)
@@ -63,6 +69,10 @@ class Corpus:
     def update(
         self, positions: _Int64, rows: _Matrix, element_type: str, num_threads: int = 0
     ) -> None: ...
+    def lists(
+        self, num_lists: int = 0, seed: int = 0, num_threads: int = 0
+    ) -> tuple[_Float32, _Int64]:
+        """Centres of the lists that approximate searches look at, and the list of each row."""
     @property
     def num_rows(self) -> int: ...
     @property
@@ -194,7 +204,8 @@ def topk(
     precision: str = "auto",
     num_threads: int = 0,
     progress: _Progress | None = None,
-) -> tuple[_Float32, _Int64, dict[str, int]]: ...
+    probes: _Probes | None = None,
+) -> tuple[_Float32, _Int64, dict[str, Any]]: ...
 def mine(
     queries: _Matrix,
     element_type: str,
@@ -229,6 +240,7 @@ def mine(
     band_scale: str = "rank",
     band_spill: str = "none",
     precision: str = "auto",
+    probes: _Probes | None = None,
     num_threads: int = 0,
     progress: _Progress | None = None,
 ) -> _MineResult: ...

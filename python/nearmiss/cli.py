@@ -25,6 +25,7 @@ from nearmiss.limits import Limits
 from nearmiss.mining import mine
 from nearmiss.negatives import Negatives
 from nearmiss.positives import Positives
+from nearmiss.probes import Probes
 from nearmiss.progress import bar
 from nearmiss.runtime import __version__, build_info, simd_targets
 
@@ -148,6 +149,10 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--precision", default="auto", help="auto, float32, int16 or int8: time, never answers"
     )
+    lists = "look at the P nearest clusters of the corpus only (approximate)"
+    some = group.add_mutually_exclusive_group()
+    some.add_argument("--probes", type=int, metavar="P", help=lists)
+    some.add_argument("--recall", type=float, metavar="R", help="the same, as many as R needs")
     group.add_argument("--no-progress", action="store_true", help="no progress bar")
 
 
@@ -171,6 +176,7 @@ def _run_mine(args: argparse.Namespace) -> int:
     _check_output_path(args)
     strategy = strategies.parse(args.strategy)
     check_metric(args.metric)
+    probes = _probes(args)
     queries, embeddings = read_npy(args.queries), read_npy(args.corpus)
     query_ids = _optional(read_ids, args.query_ids)
     if query_ids is not None:
@@ -197,6 +203,7 @@ def _run_mine(args: argparse.Namespace) -> int:
             limits=limits,
             positive_scores=positive_scores,
             precision=args.precision,
+            approximate=probes,
             # Shortage is an outcome with an exit code of its own here, not bad input.
             on_shortage="pad" if args.on_shortage == "error" else args.on_shortage,
             seed=args.seed,
@@ -205,6 +212,12 @@ def _run_mine(args: argparse.Namespace) -> int:
             progress=progress,
         )
     return _finish(args, negatives, output_format, query_ids, max_shortage)
+
+
+def _probes(args: argparse.Namespace) -> Probes | None:
+    if args.probes is None and args.recall is None:
+        return None
+    return Probes(args.probes, recall=args.recall)
 
 
 def _limits(

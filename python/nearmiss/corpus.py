@@ -165,7 +165,7 @@ class Corpus:
 
         The array the corpus was made from is never written: the first update copies it, and
         later ones change the copy in place. On error nothing has changed. Updates from several
-        threads take turns.
+        threads take turns. Clusters of approximate searches (`Probes`) are made anew by the next.
 
         Parameters
         ----------

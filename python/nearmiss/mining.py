@@ -27,6 +27,7 @@ from nearmiss.groups import CorpusGroups
 from nearmiss.limits import Limits, MarginReference, PerQuery, RangeMode
 from nearmiss.negatives import Negatives
 from nearmiss.pools import choose
+from nearmiss.probes import Probes, check_probes
 from nearmiss.progress import Progress, reporting
 from nearmiss.request import (
     Groups,
@@ -57,9 +58,10 @@ def topk(
     *,
     metric: Metric | None = None,
     precision: Precision = "auto",
+    approximate: Probes | None = None,
     num_threads: int | None = None,
 ) -> tuple[Float32, Int64]:
-    """Return the k nearest corpus rows of each query, exactly.
+    """Return the k nearest corpus rows of each query, exactly unless told otherwise.
 
     Parameters
     ----------
@@ -74,6 +76,9 @@ def topk(
         What to screen in: codes of 16 or 8 bits with a proven error bound, or float32. ``"auto"``
         takes int8 where it pays and turns to int16 or float32 where it does not. Changes the time,
         never the answer.
+    approximate : Probes, optional
+        Look at some clusters of the corpus only (`Probes`). Always k rows; the scores are
+        exact. Default: exact search.
     num_threads : int, optional
         Default: all that are allowed (``NEARMISS_NUM_THREADS``, affinity, cgroup); one inside
         a DataLoader worker.
@@ -99,6 +104,7 @@ def topk(
     """
     threads = resolve_num_threads(num_threads)
     check_precision(precision)
+    probes = check_probes(approximate)
     source = Source.of(corpus, metric)
     rows = query_matrix(queries, source)
     k = check_integer(k, "k", 1)
@@ -106,7 +112,13 @@ def topk(
         raise ValueError(f"k: must be at most the {source.num_rows} rows of the corpus, got {k}")
     packed = source.pack(None, threads, precision)
     scores, indices, _ = _core.topk(
-        rows.rows, rows.element_type, packed._core, k, precision=precision, num_threads=threads
+        rows.rows,
+        rows.element_type,
+        packed._core,
+        k,
+        precision=precision,
+        num_threads=threads,
+        probes=None if probes is None else probes._core_argument(measure=False),
     )
     return scores, indices
 
@@ -140,6 +152,7 @@ def mine(
     query_ids: npt.ArrayLike | None = None,
     metric: Metric | None = None,
     precision: Precision = "auto",
+    approximate: Probes | None = None,
     on_shortage: OnShortage = "pad",
     seed: int = 0,
     epoch: int = 0,
@@ -148,8 +161,8 @@ def mine(
 ) -> Negatives:
     """Give every query its hard negatives: near rows of the corpus that are not its positives.
 
-    The search is exact and the limits act inside it: a query gets all it asks for whenever
-    enough admissible rows exist in its rank window.
+    The search is exact, unless told otherwise, and the limits act inside it: a query gets all it
+    asks for whenever enough admissible rows exist in its rank window.
 
     Parameters
     ----------
@@ -194,6 +207,10 @@ def mine(
         What to screen in: codes of 16 or 8 bits with a proven error bound, or float32. ``"auto"``
         takes int8 where it pays and turns to int16 or float32 where it does not. Changes the time,
         never the answer.
+    approximate : Probes, optional
+        Look at some clusters of the corpus only (`Probes`), where limits and ranks mean what
+        they always do; ``stats["approximate"]`` has the recall measured on some of the queries.
+        Not for draws from the whole corpus, such as ``strategy="uniform"``. Default: exact search.
     on_shortage : {"pad", "drop", "error"}
         A query with fewer admissible rows than asked for: pad its row with -1 and nan, leave
         it out (`Negatives.query_indices` tells which remain), or raise ValueError.
@@ -249,6 +266,9 @@ def mine(
     request = Request.of(num_negatives, strategy, merged, seed, epoch, on_shortage)
     threads = resolve_num_threads(num_threads)
     check_precision(precision)
+    probes = check_probes(approximate)
+    if probes is not None:
+        request.require_search("approximate")
     source = Source.of(corpus, metric)
     request.require_metric(source.metric)
     rows = query_matrix(queries, source)
@@ -272,6 +292,7 @@ def mine(
             # The groups a corpus was packed with it knows already.
             "corpus_groups": None if packed._groups is groups.corpus else groups.corpus_codes,
             "precision": precision,
+            "probes": None if probes is None else probes._core_argument(),
             "num_threads": threads,
             "progress": report,
         }
@@ -294,7 +315,9 @@ def mine(
             partial(_core.mine, *searched, **keywords),
             partial(_core.mine_pools, *searched, **keywords),
         )
-    params = {"metric": packed.metric, "m": len(packed), "d": packed.dim}
+    params: dict[str, Any] = {"metric": packed.metric, "m": len(packed), "d": packed.dim}
+    if probes is not None:
+        params["approximate"] = probes.describe()
     pairs = len(rows.rows) * len(packed)
     return wrap(result, request, queries_given, groups, params, pairs=pairs, ids=packed.ids)
 

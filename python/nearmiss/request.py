@@ -115,6 +115,14 @@ class Request:
                 what = _MISSING_INPUT.get(name, name)
                 raise ValueError(f"strategy {self.strategy.name!r}: needs {what}")
 
+    def require_search(self, argument: str) -> None:
+        """Raise ValueError if the strategy draws without a search, which ``argument`` is about."""
+        if self.plan.law == "uniform":
+            raise ValueError(
+                f"{argument}: strategy {self.strategy.name!r} draws from the whole corpus here, "
+                "which is not searched"
+            )
+
     def require_metric(self, metric: str) -> None:
         """Raise ValueError if the strategy is not defined for the metric of the search."""
         allowed = self.strategy.metrics

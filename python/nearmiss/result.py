@@ -11,6 +11,7 @@ import numpy as np
 from nearmiss.arrays import Int64, digest
 from nearmiss.ids import Labels, ReferencedIds
 from nearmiss.negatives import OPTIONAL_COLUMNS, OPTIONAL_ROWS, Negatives, keep_full
+from nearmiss.probes import report_of
 from nearmiss.report.statistics import Tally
 from nearmiss.request import Groups, Queries, Request
 from nearmiss.runtime import RNG_SCHEME, __version__
@@ -43,6 +44,7 @@ def wrap(
         all_scored=request.plan.law not in ("uniform", "members"),
         strata=result.get("strata"),
         quotas=request.strategy.quotas(),
+        approximate=report_of(result["probes"]) if "probes" in result else None,
     )
     negatives = Negatives(
         indices=result["indices"],

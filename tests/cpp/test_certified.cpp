@@ -34,6 +34,9 @@ class BoastfulQueries final : public PackedQueries {
         queries_->pack(queries, scales);
         for (ScreenScale& scale : scales) scale.error *= part_;
     }
+    void gather(const PackedQueries& from, std::span<const std::uint32_t> members) override {
+        queries_->gather(*static_cast<const BoastfulQueries&>(from).queries_, members);
+    }
     std::uint32_t screen(const PanelGroup& panels,
                          TileRange tiles,
                          const Thresholds& thresholds,

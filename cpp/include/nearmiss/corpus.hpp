@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "nearmiss/runtime.hpp"
 #include "nearmiss/views.hpp"
@@ -40,6 +41,12 @@ struct PackedState {
     float squared_norm = 0;
     float peak = 0;
     float residual = 0;
+};
+
+// What approximate searches look at: see probes.hpp.
+struct ListsOfRows {
+    std::vector<float> centers;         // one row of `dim` elements per list
+    std::vector<std::int64_t> of_rows;  // the list of each row
 };
 
 struct PackedCorpus;  // src/packed_corpus.hpp
@@ -81,6 +88,11 @@ class Corpus {
 
     // Refers to the corpus; valid until the next update.
     [[nodiscard]] PackedState state() const;
+
+    // Makes the lists unless these were the last; num_lists: 0 for the default.
+    [[nodiscard]] ListsOfRows lists(std::size_t num_lists,
+                                    std::uint64_t seed,
+                                    const Execution& execution) const;
 
     [[nodiscard]] std::size_t num_rows() const noexcept;
     [[nodiscard]] std::size_t dim() const noexcept;

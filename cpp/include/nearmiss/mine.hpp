@@ -6,12 +6,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "nearmiss/bands.hpp"
 #include "nearmiss/corpus.hpp"
 #include "nearmiss/limits.hpp"
+#include "nearmiss/probes.hpp"
 #include "nearmiss/runtime.hpp"
 #include "nearmiss/views.hpp"
 
@@ -40,13 +42,14 @@ struct Choice {
     std::uint64_t epoch = 0;
     std::span<const std::int64_t> query_ids;  // empty: 0, 1, 2, …
     Precision precision = Precision::automatic;
-    Bands bands{};  // of Law::bands
+    Bands bands{};                   // of Law::bands
+    std::optional<Probes> probes{};  // none: exact search
 };
 
 // Why a (query, row) pair was ruled out. A pair ruled out for several reasons counts under each of
 // the first six; max_score counts pairs above the query's score ceiling that nothing else rules
-// out (under raw_ranks: those inside the window; under Law::uniform it
-// is not counted and stays 0).
+// out (under raw_ranks: those inside the window; with probes: those in the lists looked at; under
+// Law::uniform it is not counted and stays 0).
 enum class Cause : std::uint8_t { positive, duplicate, exclude, self, group, value, max_score };
 inline constexpr std::size_t kNumCauses = 7;
 
@@ -60,25 +63,28 @@ struct MineResult {
     std::vector<std::int64_t> skipped;   // num_queries x kNumCauses
     std::vector<std::int64_t> strata;  // of Law::bands: which band each negative is from, -1 padded
     SearchWork work;
+    std::optional<ProbeReport> probes;  // of an approximate search
 };
 
 struct TopkResult {
     std::vector<float> scores;          // num_queries x k, best first
     std::vector<std::int64_t> indices;  // the same shape
     SearchWork work;
+    std::optional<ProbeReport> probes;  // of an approximate search
 };
 
 // The k best rows of each query: higher score first, ties to the lower row. 1 <= k <= rows.
 // Throws InvalidArgument for NaN, infinite or (cosine) zero queries, naming the row, and for a
-// returned score that overflows float32.
+// returned score that overflows float32. `probes`: none for exact search.
 [[nodiscard]] TopkResult topk(MatrixView queries,
                               const Corpus& corpus,
                               std::size_t k,
                               Precision precision,
-                              const Execution& execution);
+                              const Execution& execution,
+                              const std::optional<Probes>& probes = {});
 
 // Requires ranges already checked against each other; rows, groups, values and bands are checked
-// here.
+// here. Law::uniform has no use for probes: InvalidArgument.
 [[nodiscard]] MineResult mine(MatrixView queries,
                               const Corpus& corpus,
                               const Limits& limits,
@@ -123,7 +129,8 @@ using PoolSink = std::function<void(PoolBlock&& block)>;
                                     const Limits& limits,
                                     Precision precision,
                                     const Execution& execution,
-                                    const PoolSink& sink);
+                                    const PoolSink& sink,
+                                    const std::optional<Probes>& probes = {});
 [[nodiscard]] MineResult candidate_pools(const Candidates& candidates,
                                          const Limits& limits,
                                          const Execution& execution,

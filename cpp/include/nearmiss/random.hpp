@@ -54,6 +54,9 @@ enum class Stream : std::uint32_t {
     mix_different_label_shares = 167,
     // 200 and on: tables that are drawn from while they are refreshed
     epoch_window = 200,  // epoch 0, counter: column
+    // 216 and on: approximate search. Query 0.
+    list_training = 216,  // counter: row
+    recall_sample = 217,  // counter: query
 };
 
 using PhiloxBlock = std::array<std::uint32_t, 4>;

@@ -344,6 +344,27 @@ class CodedQueries final : public PackedQueries {
         }
     }
 
+    void gather(const PackedQueries& from, std::span<const std::uint32_t> queries) override {
+        const auto& source = static_cast<const CodedQueries&>(from);
+        const std::size_t tile_bytes = form_.bytes_per_tile();
+        const std::size_t tiles = (queries.size() + kTileQueries - 1) / kTileQueries;
+        const std::size_t segments = form_.num_segments();
+        tiles_.reserve(tiles * tile_bytes);
+        // Places that stay empty.
+        std::memset(tiles_.data() + (tiles - 1) * tile_bytes, 0, tile_bytes);
+        starts_.assign(tiles * kTileQueries * segments, {});
+        term_factors_.assign(tiles * kTileQueries, 0.0f);
+        for (std::size_t i = 0; i < queries.size(); ++i) {
+            const std::int8_t* in = source.tiles_.data() + codes_at(queries[i]);
+            std::int8_t* out = tiles_.data() + codes_at(i);
+            for (std::size_t step = 0; step < tile_bytes; step += kTileStepBytes)
+                std::memcpy(out + step, in + step, kStepBytes);
+            for (std::size_t s = 0; s < segments; ++s)
+                starts_[start_at(i, s)] = source.starts_[start_at(queries[i], s)];
+            term_factors_[i] = source.term_factors_[queries[i]];
+        }
+    }
+
     std::uint32_t screen(const PanelGroup& panels,
                          TileRange tiles,
                          const Thresholds& thresholds,
@@ -490,9 +511,7 @@ class CodedQueries final : public PackedQueries {
 
     // Moves the codes of a lane to the place of query i.
     void place(std::size_t lane, std::size_t i) {
-        const std::size_t tile = i / kTileQueries;
-        const std::size_t slot = i % kTileQueries;
-        std::int8_t* out = tiles_.data() + tile * form_.bytes_per_tile() + slot * kStepBytes;
+        std::int8_t* out = tiles_.data() + codes_at(i);
         const std::uint8_t* in = codes_.data() + lane * kStepBytes;
         term_factors_[i] = unit_factors_[lane];
         if (form_.format_.row_offset == 0) {
@@ -503,9 +522,17 @@ class CodedQueries final : public PackedQueries {
         for (std::size_t s = 0; s < form_.num_segments(); ++s) {
             const std::size_t begin = s * form_.segment_steps_;
             const std::size_t end = std::min(begin + form_.segment_steps_, form_.steps_);
-            starts_[(tile * form_.num_segments() + s) * kTileQueries + slot] =
+            starts_[start_at(i, s)] =
                 move_codes(in + begin * kPanelStepBytes, end - begin, out + begin * kTileStepBytes);
         }
+    }
+
+    // Where the first codes of query i are, and what its sum over segment s starts from.
+    [[nodiscard]] std::size_t codes_at(std::size_t i) const noexcept {
+        return i / kTileQueries * form_.bytes_per_tile() + i % kTileQueries * kStepBytes;
+    }
+    [[nodiscard]] std::size_t start_at(std::size_t i, std::size_t s) const noexcept {
+        return (i / kTileQueries * form_.num_segments() + s) * kTileQueries + i % kTileQueries;
     }
 
     // Moves the int8 codes of one segment, and adds them up: two codes at a time, in the halves of

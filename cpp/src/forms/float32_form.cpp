@@ -74,6 +74,21 @@ class Float32Queries final : public PackedQueries {
         }
     }
 
+    void gather(const PackedQueries& from, std::span<const std::uint32_t> queries) override {
+        const float* source = static_cast<const Float32Queries&>(from).tiles_.data();
+        const std::size_t tile_size = form_.depth_ * kTileQueries;
+        const std::size_t tiles = (queries.size() + kTileQueries - 1) / kTileQueries;
+        tiles_.reserve(tiles * tile_size);
+        // Places that stay empty.
+        std::fill_n(tiles_.data() + (tiles - 1) * tile_size, tile_size, 0.0f);
+        for (std::size_t i = 0; i < queries.size(); ++i) {
+            const float* in =
+                source + queries[i] / kTileQueries * tile_size + queries[i] % kTileQueries;
+            float* out = tiles_.data() + i / kTileQueries * tile_size + i % kTileQueries;
+            for (std::size_t k = 0; k < tile_size; k += kTileQueries) out[k] = in[k];
+        }
+    }
+
     std::uint32_t screen(const PanelGroup& panels,
                          TileRange tiles,
                          const Thresholds& thresholds,

@@ -37,6 +37,9 @@ class PackedQueries {
     // Query i goes to place i % kTileQueries of tile i / kTileQueries; scales[i] is its scale.
     virtual void pack(std::span<const ExactQuery> queries, std::span<ScreenScale> scales) = 0;
 
+    // Takes these queries of `from`, which is of the same form and target, in this order.
+    virtual void gather(const PackedQueries& from, std::span<const std::uint32_t> queries) = 0;
+
     // Writes a hit for every tile of the range and panel of the group with something to look at;
     // returns how many. Neither is empty.
     [[nodiscard]] virtual std::uint32_t screen(const PanelGroup& panels,

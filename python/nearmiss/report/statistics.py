@@ -51,6 +51,11 @@ class Tally:
         For strategies with quotas, of each part they divide the window into: its ``name``, how many
         negatives were ``requested`` and ``returned``, and how many queries it was too ``short``
         for.
+    approximate : dict, optional
+        Of an approximate search (`Probes`): ``p`` and the number of ``lists``; the ``recall``
+        measured on ``sampled_queries`` of the queries, None without any; and how many of all were
+        ``widened_queries``, which looked at more lists than p. Rows above a ceiling are then
+        counted in the lists looked at only.
     """
 
     queries: int
@@ -61,6 +66,7 @@ class Tally:
     skipped: dict[str, int | None]
     shortage: dict[int, int]
     strata: list[dict[str, Any]] = field(default_factory=list)
+    approximate: dict[str, Any] | None = None
 
     @classmethod
     def of(
@@ -75,6 +81,7 @@ class Tally:
         all_scored: bool = True,
         strata: Int64 | None = None,
         quotas: Mapping[str, int] | None = None,
+        approximate: dict[str, Any] | None = None,
     ) -> Tally:
         """Count the result of a search; ``skipped`` is (n, 7), the core's causes.
 
@@ -97,6 +104,7 @@ class Tally:
             skipped=by_cause | by_ceiling,
             shortage={int(n): int(q) for n, q in zip(missing, queries, strict=True) if n > 0},
             strata=_count_strata(strata, quotas or {}),
+            approximate=approximate,
         )
 
     @property
@@ -153,7 +161,8 @@ class Statistics(Mapping[str, Any]):
 
     Keys: those of the counts (``queries``, ``requested``, ``returned``,
     ``queries_without_positives``, ``pairs``, ``skipped`` by cause, ``shortage`` as
-    {missing: queries}, ``short_queries``), and ``scores``: for ``positive`` (one per query),
+    {missing: queries}, ``short_queries``; ``approximate``, None of an exact search: see
+    `Tally`), and ``scores``: for ``positive`` (one per query),
     ``negative`` and ``difference`` (positive minus negative, for each negative) their count,
     mean, median, std, min, quartiles and max; None where there are none.
 
@@ -190,7 +199,14 @@ class Statistics(Mapping[str, Any]):
         return f"Statistics({self._data!r})"
 
     def __str__(self) -> str:
-        return "\n".join([*self._score_lines(), *self._skipped_lines(), *self._shortage_lines()])
+        return "\n".join(
+            [
+                *self._score_lines(),
+                *self._skipped_lines(),
+                *self._approximate_lines(),
+                *self._shortage_lines(),
+            ]
+        )
 
     def _score_lines(self) -> list[str]:
         lines = ["Metric       Positive     Negative   Difference"]
@@ -226,6 +242,17 @@ class Statistics(Mapping[str, Any]):
             share = _percent(self["queries_without_positives"], self["queries"])
             lines.append(f"No positive: {_queries(self['queries_without_positives'])} ({share})")
         return lines
+
+    def _approximate_lines(self) -> list[str]:
+        found = self["approximate"]
+        if found is None:
+            return []
+        widened = found["widened_queries"]
+        more = f", more for {_queries(widened)}" if widened else ""
+        line = f"Approximate: looked at {found['p']:,} of {found['lists']:,} lists{more}"
+        if found["recall"] is None:
+            return [line]
+        return [f"{line}; recall {found['recall']:.3f} on {_queries(found['sampled_queries'])}"]
 
     def _shortage_lines(self) -> list[str]:
         lines = [

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lists/probed_search.hpp"
+
+#include <algorithm>
+#include <numeric>
+
+#include "lists/list_pass.hpp"
+#include "nearmiss/random.hpp"
+
+namespace nearmiss {
+namespace {
+
+// Where a query would look at more than this part of all lists, exact search is as fast.
+constexpr std::size_t kExactFrom = 4;
+
+// `count` queries, or all if there are fewer, in an order that is random too.
+std::vector<std::uint32_t> draw_queries(std::size_t num_queries,
+                                        std::size_t count,
+                                        std::uint64_t seed) {
+    std::vector<std::uint64_t> bits(num_queries);
+    RandomStream(seed, Stream::recall_sample, 0).fill(0, 0, bits);
+    std::vector<std::uint32_t> queries(num_queries);
+    std::iota(queries.begin(), queries.end(), 0u);
+    const auto end = queries.begin() + static_cast<std::ptrdiff_t>(std::min(count, num_queries));
+    std::partial_sort(queries.begin(), end, queries.end(), [&](std::uint32_t a, std::uint32_t b) {
+        return bits[a] != bits[b] ? bits[a] < bits[b] : a < b;
+    });
+    queries.erase(end, queries.end());
+    return queries;
+}
+
+std::size_t place_of(std::span<const std::uint32_t> ascending, std::size_t query) {
+    return static_cast<std::size_t>(std::lower_bound(ascending.begin(), ascending.end(), query) -
+                                    ascending.begin());
+}
+
+void add(SearchWork& sum, const SearchWork& work) noexcept {
+    sum.rescored += work.rescored;
+    sum.rescanned += work.rescanned;
+    sum.fallen_back += work.fallen_back;
+}
+
+Search search_of(const PackedCorpus& corpus, const Search& search) {
+    return {.corpus = corpus,
+            .kernel = search.kernel,
+            .queries = search.queries,
+            .query_norms = search.query_norms,
+            .pool_size = search.pool_size,
+            .rules = search.rules,
+            .intervals = search.intervals,
+            .precision = search.precision};
+}
+
+}  // namespace
+
+ProbedSearch::ProbedSearch(const Search& search, const Probes& probes, const Execution& execution)
+    : search_(search),
+      lists_(search.corpus.inverted_lists(probes.num_lists, probes.seed, execution.at(0))),
+      in_lists_(search_of(lists_->rows(), search)),
+      width_(std::min(probes.num_probes, lists_->size())),
+      sample_(take_sample(probes.sample, probes.seed, execution.at(0))),
+      widths_(search.queries.rows) {
+    if (probes.num_probes != 0) return;
+    const std::size_t half = (sample_.size() + 1) / 2;
+    width_ = choose_width(std::span(sample_).first(half), probes.recall);
+    // The queries that chose the number of probes would flatter it.
+    if (sample_.size() > 1)
+        sample_.erase(sample_.begin(), sample_.begin() + static_cast<std::ptrdiff_t>(half));
+}
+
+std::vector<ProbedSearch::Sampled> ProbedSearch::take_sample(std::size_t size,
+                                                             std::uint64_t seed,
+                                                             const Execution& execution) const {
+    const std::vector<std::uint32_t> drawn = draw_queries(search_.queries.rows, size, seed);
+    std::vector<std::uint32_t> queries = drawn;
+    std::sort(queries.begin(), queries.end());
+    const std::size_t num_lists = lists_->size();
+    const std::vector<std::uint32_t> nearest = nearest_lists(queries, num_lists, execution);
+    std::vector<Sampled> by_place(queries.size());
+    Search exact = search_;
+    exact.only = queries;
+    search_pools(exact, execution, [&](const Pool& pool) {
+        const std::size_t place = place_of(queries, pool.query);
+        std::vector<std::uint32_t> rank_of(num_lists);
+        for (std::size_t rank = 0; rank < num_lists; ++rank)
+            rank_of[nearest[place * num_lists + rank]] = static_cast<std::uint32_t>(rank);
+        Sampled& sampled = by_place[place];
+        sampled.query = queries[place];
+        for (const Key key : pool.keys)
+            sampled.ranks.push_back(rank_of[lists_->list_of(row_of(key))]);
+    });
+    std::vector<Sampled> sample;
+    for (const std::uint32_t query : drawn)
+        sample.push_back(std::move(by_place[place_of(queries, query)]));
+    return sample;
+}
+
+std::size_t ProbedSearch::choose_width(std::span<const Sampled> sample, double recall) const {
+    std::vector<std::size_t> rows_at(lists_->size(), 0);
+    std::size_t expected = 0;
+    for (const Sampled& sampled : sample) {
+        for (const std::uint32_t rank : sampled.ranks) ++rows_at[rank];
+        expected += sampled.ranks.size();
+    }
+    std::size_t found = 0;
+    for (std::size_t width = 1; !looks_at_all(width); ++width) {
+        found += rows_at[width - 1];
+        if (static_cast<double>(found) >= recall * static_cast<double>(expected)) return width;
+    }
+    return lists_->size();
+}
+
+SearchWork ProbedSearch::run(std::vector<std::uint32_t> queries,
+                             const Execution& execution,
+                             const std::function<void(const Pool&)>& sink) {
+    SearchWork work;
+    const bool exact_at_once = looks_at_all(width_);
+    if (!exact_at_once) {
+        queries = scan(queries, width_, execution, sink, work);
+        widened_ += queries.size();
+        for (std::size_t width = 2 * width_;
+             !queries.empty() && width * kExactFrom <= lists_->size();
+             width *= 2)
+            queries = scan(queries, width, execution.at(1), sink, work);
+    }
+    for (const std::uint32_t query : queries)
+        widths_[query] = static_cast<std::uint32_t>(lists_->size());
+    Search exact = search_;
+    exact.only = queries;
+    add(work, search_pools(exact, exact_at_once ? execution : execution.at(1), sink));
+    return work;
+}
+
+ProbeReport ProbedSearch::report() const {
+    ProbeReport report{.num_probes = width_,
+                       .num_lists = lists_->size(),
+                       .widened = widened_,
+                       .sampled = sample_.size()};
+    for (const Sampled& sampled : sample_) {
+        report.expected += sampled.ranks.size();
+        report.found += static_cast<std::size_t>(std::ranges::count_if(
+            sampled.ranks, [&](std::uint32_t rank) { return rank < widths_[sampled.query]; }));
+    }
+    return report;
+}
+
+std::vector<std::uint32_t> ProbedSearch::nearest_lists(std::span<const std::uint32_t> queries,
+                                                       std::size_t width,
+                                                       const Execution& execution) const {
+    Search search = search_of(lists_->centers(), search_);
+    search.pool_size = width;
+    search.rules = nullptr;
+    search.intervals = {};
+    search.only = queries;
+    std::vector<std::uint32_t> nearest(queries.size() * width);
+    search_pools(search, execution, [&](const Pool& pool) {
+        const std::size_t place = place_of(queries, pool.query);
+        std::ranges::transform(pool.keys, &nearest[place * width], row_of);
+    });
+    return nearest;
+}
+
+std::vector<std::uint32_t> ProbedSearch::scan(std::span<const std::uint32_t> queries,
+                                              std::size_t width,
+                                              const Execution& execution,
+                                              const std::function<void(const Pool&)>& sink,
+                                              SearchWork& work) {
+    const std::vector<std::uint32_t> nearest = nearest_lists(queries, width, execution.at(0));
+    const FormKind kind = first_form(search_.precision, search_.corpus.rows.cols, search_.kernel);
+    ListPass pass(
+        in_lists_, *lists_, lists_->rows().form(kind, execution.at(0)), {queries, nearest, width});
+    ListPass::Rest rest = pass.run(pass.all(), Guess::yes, execution, sink);
+    if (!rest.misguessed.empty()) {
+        work.rescanned += rest.misguessed.size();
+        const ListPass::Rest again =
+            pass.run(std::move(rest.misguessed), Guess::no, execution.at(1), sink);
+        rest.short_of_rows.insert(
+            rest.short_of_rows.end(), again.short_of_rows.begin(), again.short_of_rows.end());
+    }
+    work.rescored += pass.num_rescored();
+    std::vector<std::uint32_t> left;
+    for (const std::uint32_t place : rest.short_of_rows) left.push_back(queries[place]);
+    std::sort(left.begin(), left.end());
+    for (const std::uint32_t query : queries) widths_[query] = static_cast<std::uint32_t>(width);
+    return left;
+}
+
+}  // namespace nearmiss
