@@ -145,9 +145,7 @@ class StreamingCentroids:
                 return None
             before = self._farthest_next(points, rows)
         centers = before.astype(np.float32)
-        scores, nearest, _ = topk(
-            embeddings, centers, 2, metric="cosine", num_threads=self._threads
-        )
+        scores, nearest = topk(embeddings, centers, 2, metric="cosine", num_threads=self._threads)
         labels = np.where(scores[:, 0].astype(np.float64) >= self._floor, nearest[:, 0], -1)
         self._centroids = self._moved(before, rows, labels)
         return StreamedBatch(labels, nearest[:, 1], centers[nearest[:, 1]])
