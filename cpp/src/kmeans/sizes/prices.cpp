@@ -20,11 +20,13 @@ constexpr double kPerSurplus = 4;
 constexpr std::size_t kRowsSampled = 16384;
 constexpr std::size_t kMostIterations = 100;
 constexpr double kPrecision = 1e-6;
-constexpr double kShortest = 1.0 / 64;  // part of a step
 // Of the surplus, what a step may leave to be worth another.
-constexpr double kWorthwhile = 0.7;
-// On the diagonal, for clusters that no edge leads to.
-constexpr double kRidge = 0.02;
+constexpr double kWorthwhile = 0.85;
+// On top of the diagonal, in parts of it.
+constexpr double kLeastDamping = 0.01;
+constexpr double kMostDamping = 50;
+constexpr double kLongest = 0x1p44;  // of a step; costs are below 2^41
+constexpr double kRidge = 1;         // for clusters that no edge leads to
 
 // A symmetric system: the Laplacian of a graph, restricted to some nodes.
 struct Laplacian {
@@ -102,29 +104,31 @@ void PriceSearch::run(std::vector<Cost>& prices) {
     if (choose(none) > value) prices = std::move(none);  // prices of centres long gone
     value = choose(prices);
     std::size_t too_many = surplus();
+    double damping = kLeastDamping;
     for (std::size_t i = 0; i < kMostSteps && too_many > 0; ++i) {
         const double share =
             kPerSurplus * static_cast<double>(too_many) / static_cast<double>(costs_.num_rows());
-        const Cost band = band_of(std::clamp(share, kNarrowest, kWidest));
+        Cost band = band_of(std::clamp(share, kNarrowest, kWidest));
         if (band == 0 || band == kFar) return;
-        const std::vector<double> direction = newton_step(band, prices);
         const std::vector<Cost> before = prices;
         const double least_value = value;
-        double length = 1;
         while (true) {
+            const std::vector<double> step = newton_step(band, damping, before);
             for (std::size_t c = 0; c < prices.size(); ++c)
-                prices[c] = std::max<Cost>(0, before[c] + static_cast<Cost>(length * direction[c]));
+                prices[c] = std::max<Cost>(
+                    0, before[c] + static_cast<Cost>(std::clamp(step[c], -kLongest, kLongest)));
             value = choose(prices);
             if (value > least_value) break;
-            length /= 2;
-            if (length >= kShortest) continue;
+            static_cast<void>(choose(before));
+            damping *= 4;
+            band /= 2;
+            if (damping <= kMostDamping && band > 0) continue;
             prices = before;
-            static_cast<void>(choose(prices));
             return;
         }
         const std::size_t now = surplus();
-        const bool settled = share<kNarrowest&& static_cast<double>(now)> kWorthwhile *
-                             static_cast<double>(too_many);
+        damping = std::max(kLeastDamping, damping / 4);
+        const bool settled = static_cast<double>(now) > kWorthwhile * static_cast<double>(too_many);
         too_many = now;
         if (settled) return;
     }
@@ -192,7 +196,9 @@ Cost PriceSearch::band_of(double share) const {
     return *at;
 }
 
-std::vector<double> PriceSearch::newton_step(Cost band, const std::vector<Cost>& prices) const {
+std::vector<double> PriceSearch::newton_step(Cost band,
+                                             double damping,
+                                             const std::vector<Cost>& prices) const {
     const auto width = static_cast<double>(band);
     std::vector<double> sizes(num_clusters_);
     std::vector<double> diagonal(num_clusters_);
@@ -209,13 +215,11 @@ std::vector<double> PriceSearch::newton_step(Cost band, const std::vector<Cost>&
         sizes[choice.best] += 1 - share;
         sizes[choice.second] += share;
     }
-    const double ridge =
-        1e-3 + kRidge * 2 * static_cast<double>(edges.size()) / static_cast<double>(num_clusters_);
     // Clusters with room and without a price stay as they are.
     std::vector<std::uint8_t> free(num_clusters_);
     std::vector<double> right(num_clusters_);
     for (std::size_t c = 0; c < num_clusters_; ++c) {
-        diagonal[c] += ridge;
+        diagonal[c] += damping * diagonal[c] + kRidge;
         free[c] = sizes[c] > goal_ || prices[c] > 0;
         if (free[c] != 0) right[c] = 2 * width * (sizes[c] - goal_);
     }

@@ -3,7 +3,9 @@
 // right.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "kmeans/sizes/candidates.hpp"
@@ -13,7 +15,8 @@ namespace nearmiss {
 // Newton's method on the dual of the assignment problem, as for semi-discrete optimal transport
 // (Kitagawa, Merigot and Thibert 2019). How sizes change with prices is the Laplacian of a graph
 // over the clusters: an edge for every row that nearly prefers another, within a band that narrows
-// as prices come right.
+// as prices come right. A step that does not raise the dual is tried again, shorter and in a
+// narrower band (Levenberg's damping).
 class PriceSearch {
   public:
     PriceSearch(const Costs& costs,
@@ -35,16 +38,14 @@ class PriceSearch {
         std::uint32_t second;  // best: there is none
         Cost regret;           // of taking the second
     };
-    struct Edge {
-        std::uint32_t a;
-        std::uint32_t b;
-    };
 
     // Returns the dual value.
     double choose(const std::vector<Cost>& prices);
     [[nodiscard]] std::size_t surplus() const;
     [[nodiscard]] Cost band_of(double share) const;
-    [[nodiscard]] std::vector<double> newton_step(Cost band, const std::vector<Cost>& prices) const;
+    [[nodiscard]] std::vector<double> newton_step(Cost band,
+                                                  double damping,
+                                                  const std::vector<Cost>& prices) const;
 
     const Costs& costs_;
     const std::size_t num_clusters_;
