@@ -22,6 +22,7 @@ constexpr std::size_t kMostIterations = 100;
 constexpr double kPrecision = 1e-6;
 // Of the surplus, what a step may leave to be worth another.
 constexpr double kWorthwhile = 0.85;
+constexpr std::size_t kMostPoor = 3;
 // On top of the diagonal, in parts of it.
 constexpr double kLeastDamping = 0.01;
 constexpr double kMostDamping = 50;
@@ -105,7 +106,8 @@ void PriceSearch::run(std::vector<Cost>& prices) {
     value = choose(prices);
     std::size_t too_many = surplus();
     double damping = kLeastDamping;
-    for (std::size_t i = 0; i < kMostSteps && too_many > 0; ++i) {
+    std::size_t num_poor = 0;  // steps in a row that were hardly worth it
+    for (std::size_t i = 0; i < kMostSteps && num_poor < kMostPoor && too_many > 0; ++i) {
         const double share =
             kPerSurplus * static_cast<double>(too_many) / static_cast<double>(costs_.num_rows());
         Cost band = band_of(std::clamp(share, kNarrowest, kWidest));
@@ -128,9 +130,10 @@ void PriceSearch::run(std::vector<Cost>& prices) {
         }
         const std::size_t now = surplus();
         damping = std::max(kLeastDamping, damping / 4);
-        const bool settled = static_cast<double>(now) > kWorthwhile * static_cast<double>(too_many);
+        const bool worthwhile =
+            static_cast<double>(now) <= kWorthwhile * static_cast<double>(too_many);
+        num_poor = worthwhile ? 0 : num_poor + 1;
         too_many = now;
-        if (settled) return;
     }
 }
 
