@@ -25,8 +25,8 @@ Suite: TypeAlias = Literal[
 # search: nearest rows, under limits where the case names some; bands: draws from bands of ranks, k
 # being the last; pairs: negatives of known pairs; memory: how much `mine` needs; weighted,
 # complement: random draws (see draws.py); packing: batches without conflicts (see packing.py);
-# lloyd, seeding: k-means (see clusters.py); bank: the queries replace rows of their own, then
-# nearest other rows are found; probes: approximate search at equal recall (see probes.py);
+# lloyd, balanced, seeding: k-means (see clusters.py); bank: the queries replace rows of their own,
+# then nearest other rows are found; probes: approximate search at equal recall (see probes.py);
 # collate-*: batches of a loader (see collating.py); refresh: what re-mining costs a training step
 # (see refreshing.py); train-*: training with different negatives (see training/). The others:
 # miners inside a batch (see in_batch.py).
@@ -44,6 +44,7 @@ Kind: TypeAlias = Literal[
     "distance-weighted",
     "multi-similarity",
     "lloyd",
+    "balanced",
     "seeding",
     "bank",
     "collate-rows",
@@ -249,6 +250,12 @@ CASES = (
            {"faiss:lloyd": 2.5, "sklearn:lloyd": 2.5}),
     _lloyd("kmeans-128-k64", Size(200_000, 64, 10, 128),
            {"sklearn:lloyd": 1.0, "faiss:lloyd": None}),
+    Case("balanced-384-k64", "kmeans", "balanced", "docstrings", Size(5000, 64, 5, 384),
+         Size(500, 16, 2, 384),
+         (_match("iterations", "ours:balanced", {"scipy:balanced": None}),)),
+    Case("balanced-384-k2048", "kmeans", "balanced", "docstrings", Size(200_000, 2048, 10, 384),
+         Size(2500, 256, 3, 384),
+         (_match("iterations", "ours:balanced", {"ours:lloyd": 0.5}),)),
     Case("seed-128-k1000", "kmeans", "seeding", "docstrings", Size(200_000, 1000, 0, 128),
          Size(2500, 100, 0, 128),
          (_match("the D2 law", "ours:rejection",

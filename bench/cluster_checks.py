@@ -12,6 +12,7 @@ from clusters import ClusterTask
 
 _BLOCK = 8192
 _LARGEST_DIFFERENCE = 1e-3  # of the objective
+_LARGEST_GAP = 0.02  # of the objective of clusters of equal size, to theirs by optimal assignments
 # Seedings of one law differ by chance.
 _LARGEST_POTENTIAL = 1.1  # over theirs
 
@@ -47,3 +48,36 @@ def check_seeds(task: ClusterTask, ours: str, seeds: dict[str, Any]) -> dict[str
         if found[ours] > _LARGEST_POTENTIAL * value and "greedy" not in name:
             raise WrongAnswer(f"{ours}: objective {found[ours]:.6g}, {name} {value:.6g}")
     return {name: {"objective": value} for name, value in found.items()}
+
+
+def objective_of_labels(task: ClusterTask, labels: npt.NDArray[Any]) -> float:
+    """The sum of squared distances to the means of the clusters."""
+    total = float(np.einsum("nd,nd->", task.rows, task.rows, dtype=np.float64))
+    for cluster in range(len(task.centers)):
+        members = task.rows[labels == cluster].astype(np.float64)
+        if len(members):
+            mean = members.mean(axis=0)
+            total -= len(members) * float(mean @ mean)
+    return total
+
+
+def check_balanced(task: ClusterTask, ours: str, found: dict[str, Any]) -> dict[str, Any]:
+    """Sizes differ by one at most, and ours are about as good as others'; raises `WrongAnswer`.
+
+    Who does not balance gives centres instead of labels, and its objective is free of limits.
+    """
+    values: dict[str, float] = {}
+    for name, result in found.items():
+        values[name] = (objective if result.ndim == 2 else objective_of_labels)(task, result)
+    for name, result in found.items():
+        if result.ndim == 2:
+            continue
+        sizes = np.bincount(result, minlength=len(task.centers))
+        if sizes.max() - sizes.min() > 1:
+            raise WrongAnswer(f"{name}: sizes from {sizes.min()} to {sizes.max()}")
+        if values[ours] > (1 + _LARGEST_GAP) * values[name]:
+            raise WrongAnswer(f"{ours}: objective {values[ours]:.6g}, {name} {values[name]:.6g}")
+    return {
+        name: {"objective": value, "ours_over_this": values[ours] / value}
+        for name, value in values.items()
+    }

@@ -440,8 +440,11 @@ def run_clusters(
     passes = max(1, size.k)
     searched = Size(size.n * passes, size.m, 1, size.d)
     record = summarise(match, timings, partial(multiply_add_rates, searched, machine.peak_gflops))
-    lloyd = case.kind == "lloyd"
-    check = cluster_checks.check_objectives if lloyd else cluster_checks.check_seeds
+    check = {
+        "lloyd": cluster_checks.check_objectives,
+        "balanced": cluster_checks.check_balanced,
+        "seeding": cluster_checks.check_seeds,
+    }[case.kind]
     record["checks"] = check(task, match.ours, timings.results)
     again = job_of(adapters[match.ours], "CLUSTERS", match.ours, replace(task, threads=1))()
     if not np.array_equal(again, timings.results[match.ours]):
@@ -536,7 +539,7 @@ def run_case(case: Case, settings: Settings, machine: Machine) -> dict[str, Any]
             run_in_batch(match, batch, size, settings, machine) for match in case.matches
         ]
         return record
-    if case.kind == "lloyd" or case.kind == "seeding":
+    if case.suite == "kmeans":
         base_rows = _SMOKE_BASE_ROWS if settings.smoke else None
         problem = clusters.make_task(size.n, size.m, size.k, size.d, settings.threads, base_rows)
         record["origin"] = problem.origin

@@ -17,12 +17,12 @@ import pytest
 from compare import assert_law, assert_same_bits, rejects
 from hypothesis import given
 from hypothesis import strategies as st
-from nearmiss import _core
+from nearmiss import _core, clustering
 from problems import DTYPES, KINDS, dtype_of, vectors
 
 TARGETS = _core.simd_targets()
 METRICS = ("euclidean", "cosine")
-INITS = ("k-means++", "greedy-k-means++", "random", "rejection", "afk-mc2")
+INITS = ("k-means++", "greedy-k-means++", "random", "rejection", "afk-mc2", "two-level")
 SEEDS = range(10)
 ALPHA = 1e-3 / len(SEEDS)
 
@@ -474,7 +474,7 @@ def test_law_of_random_rows():
     assert_law_of(equal, LINE, 2, "random")
 
 
-@pytest.mark.parametrize("law", INITS)
+@pytest.mark.parametrize("law", INITS[:5])
 @pytest.mark.parametrize("metric", ["l2", "cosine"])
 def test_draws_are_functions_of_the_seed_alone(simd_target, law, metric):
     rows = blobs(9000, 17, 30)
@@ -752,3 +752,47 @@ def test_ctrl_c_stops_within_a_second(init, trials):
     finally:
         child.kill()
         child.communicate()
+
+
+# --- two levels -----------------------------------------------------------------------------------
+
+
+def test_shares_are_in_proportion():
+    shares = clustering._shares(np.array([10, 0, 3, 87]), 20)
+    assert shares == [2, 0, 1, 17]
+    assert clustering._shares(np.array([1, 1, 98]), 100) == [1, 1, 98]
+    assert clustering._shares(np.array([5, 5]), 3) == [2, 1]
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        sizes = rng.integers(0, 40, 12)
+        total = int(rng.integers((sizes > 0).sum(), sizes.sum() + 1))
+        found = clustering._shares(sizes, total)
+        assert sum(found) == total
+        assert (np.array(found) <= sizes).all()
+        assert ((np.array(found) > 0) == (sizes > 0)).all()
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_two_levels_lead_near_the_same_inertia(metric, num_threads):
+    rows = blobs(4000, 8, 60)
+    settings = {"metric": metric, "max_iter": 5, "random_state": 2, "num_threads": num_threads}
+    two = nm.KMeans(100, init="two-level", **settings).fit(rows)
+    one = nm.KMeans(100, init="rejection", **settings).fit(rows)
+    assert two.inertia_ < 1.15 * one.inertia_
+    assert_same_bits(two.labels_, two.predict(rows))
+    alone = nm.KMeans(100, init="two-level", **{**settings, "num_threads": 1}).fit(rows)
+    assert_same_bits(two.cluster_centers_, alone.cluster_centers_)
+
+
+def test_two_levels_with_weights():
+    rows = blobs(300, 4, 9)
+    weights = np.zeros(300)
+    weights[::7] = 2.0
+    model = nm.KMeans(43, init="two-level").fit(rows, sample_weight=weights)
+    assert model.inertia_ == pytest.approx(0, abs=1e-9)
+    with pytest.raises(
+        ValueError, match="at least n_clusters = 44 rows of positive weight, got 43"
+    ):
+        nm.KMeans(44, init="two-level").fit(rows, sample_weight=weights)
+    with pytest.raises(ValueError, match="init='two-level' has none"):
+        nm.KMeans(4, init="two-level", init_trials=3).fit(rows)

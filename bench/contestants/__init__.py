@@ -63,7 +63,7 @@ class Answer:
 Job: TypeAlias = Callable[[Task], Callable[[], Any]]
 DrawJob: TypeAlias = Callable[[DrawTask], Callable[[], Any]]
 InBatchJob: TypeAlias = Callable[[InBatchTask], Callable[[], Any]]
-# Returns the centres, or the rows chosen, (k, d).
+# Returns the centres, or the rows chosen, (k, d); of clusters of equal size the labels, (n,).
 ClusterJob: TypeAlias = Callable[[ClusterTask], Callable[[], Any]]
 
 

@@ -384,6 +384,21 @@ def _lloyd(task: ClusterTask) -> Callable[[], Any]:
     return run
 
 
+def _balanced(task: ClusterTask) -> Callable[[], Any]:
+    def run() -> Any:
+        model = nm.KMeans(
+            len(task.centers),
+            init=task.centers,
+            max_iter=task.iterations,
+            tol=0,
+            balanced=True,
+            num_threads=task.threads,
+        )
+        return model.fit(task.rows).labels_
+
+    return run
+
+
 def _seeding(task: ClusterTask, law: str) -> Callable[[], Any]:
     def run() -> Any:
         points = _core.Points(task.rows, "float32", "l2", None, task.threads)
@@ -395,6 +410,7 @@ def _seeding(task: ClusterTask, law: str) -> Callable[[], Any]:
 
 CLUSTERS = {
     "lloyd": _lloyd,
+    "balanced": _balanced,
     "plus-plus": partial(_seeding, law="k-means++"),
     "rejection": partial(_seeding, law="rejection"),
 }

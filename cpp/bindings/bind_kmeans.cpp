@@ -2,6 +2,7 @@
 #include <pybind11/stl.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -119,6 +120,7 @@ py::dict bound_lloyd(const PyPoints& self,
                      const Array<float>& centers,
                      std::size_t max_iter,
                      double tol,
+                     const std::optional<std::pair<std::size_t, std::size_t>>& size_limits,
                      std::size_t num_threads,
                      py::object progress) {
     const MatrixView view = centers_view(centers);
@@ -126,7 +128,13 @@ py::dict bound_lloyd(const PyPoints& self,
     Clustering found;
     {
         const py::gil_scoped_release release;
-        found = lloyd(self.points, view, {max_iter, tol}, execution);
+        const Stopping stopping{max_iter, tol};
+        found = size_limits ? limited_lloyd(self.points,
+                                            view,
+                                            {size_limits->first, size_limits->second},
+                                            stopping,
+                                            execution)
+                            : lloyd(self.points, view, stopping, execution);
     }
     const auto k = static_cast<py::ssize_t>(view.rows);
     const auto iterations = static_cast<py::ssize_t>(found.losses.size());
@@ -135,6 +143,7 @@ py::dict bound_lloyd(const PyPoints& self,
     dict["labels"] =
         to_numpy(std::move(found.labels), {static_cast<py::ssize_t>(self.points.size())});
     dict["loss"] = found.loss;
+    dict["free_loss"] = found.free_loss;
     dict["losses"] = to_numpy(std::move(found.losses), {iterations});
     dict["cluster_weights"] = to_numpy(std::move(found.cluster_weights), {k});
     return dict;
@@ -182,6 +191,7 @@ void bind_kmeans(py::module_& module) {
              py::arg("centers").noconvert(),
              py::arg("max_iter"),
              py::arg("tol"),
+             py::arg("size_limits") = py::none(),
              py::arg("num_threads") = 0,
              py::arg("progress") = py::none());
 }

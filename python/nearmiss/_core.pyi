@@ -151,6 +151,7 @@ class _Clustering(TypedDict):
     centers: _Float32  # (k, d)
     labels: npt.NDArray[np.int32]  # (n,) to these centres
     loss: float  # the same
+    free_loss: float  # to the nearest of these centres
     losses: _Float64  # (iterations,) to the centres each began with
     cluster_weights: _Float64  # (k,)
 
@@ -191,6 +192,7 @@ class Points:
         centers: _Float32,
         max_iter: int,
         tol: float,
+        size_limits: tuple[int, int] | None = None,  # least and most rows of a cluster
         num_threads: int = 0,
         progress: _Progress | None = None,
     ) -> _Clustering: ...

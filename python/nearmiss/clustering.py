@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import heapq
 import inspect
 import math
 import sys
@@ -22,6 +23,7 @@ from nearmiss.arrays import (
     as_float64_vector,
     as_matrix,
     check_choice,
+    check_flag,
     check_integer,
     check_number,
     check_seed,
@@ -34,8 +36,10 @@ Int32: TypeAlias = npt.NDArray[np.int32]
 ClusterMetric: TypeAlias = Literal["euclidean", "cosine"]
 
 _METRICS = {"euclidean": "l2", "cosine": "cosine"}
-_LAWS = ("k-means++", "greedy-k-means++", "random", "rejection", "afk-mc2")
+_LAWS = ("k-means++", "greedy-k-means++", "random", "rejection", "afk-mc2", "two-level")
 _CHAIN_LENGTH = 200
+_LEVEL_LAW = "rejection"
+_LEVEL_ITERATIONS = 10
 _SEEDING_SHARE = 0.2  # of the progress of a run
 _SCORES_PER_BLOCK = 1 << 22
 
@@ -56,6 +60,25 @@ class _Request(NamedTuple):
     seed: int
     trials: int
     threads: int
+    balanced: bool
+    max_cluster_size: int | None
+
+    @property
+    def limited(self) -> bool:
+        return self.balanced or self.max_cluster_size is not None
+
+    def size_limits(self, num_rows: int) -> tuple[int, int]:
+        """Return the least and the most rows of a cluster."""
+        k = self.n_clusters
+        if self.balanced:
+            return num_rows // k, -(-num_rows // k)
+        assert self.max_cluster_size is not None
+        if self.max_cluster_size * k < num_rows:
+            raise ValueError(
+                f"max_cluster_size: {k} clusters of at most {self.max_cluster_size} rows hold "
+                f"{self.max_cluster_size * k}, but X has {num_rows}"
+            )
+        return 1, min(self.max_cluster_size, num_rows)
 
 
 class KMeans:
@@ -85,6 +108,11 @@ class KMeans:
         * ``"afk-mc2"``: Markov chains of ``init_trials`` steps that come near that law (Bachem et
           al. 2016); from the first that ends on a copy of a centre, that law itself.
         * ``"random"``: rows without replacement, in proportion to weight.
+        * ``"two-level"``, for large k: √k coarse clusters, then k divided among them in proportion
+          to their rows, and as many clusters made within each; both by ``"rejection"`` and at most
+          10 iterations. O(n √k d) per iteration instead of O(n k d). Another path than iterations
+          over all centres, and mostly to another optimum; ``max_iter`` of them follow, 1 if the
+          time of one more is not to be had.
     n_init : int, default 1
         Seedings tried; the one of the least inertia is kept. Must be 1 if ``init`` is an array.
     max_iter : int, default 300
@@ -101,6 +129,11 @@ class KMeans:
     init_trials : int, optional
         See ``init``. Default: 2 + ⌊ln k⌋ for ``"greedy-k-means++"``, no limit for
         ``"rejection"``, 200 for ``"afk-mc2"``; no other ``init`` takes it.
+    balanced : bool, default False
+        Whether clusters are of equal size: ⌊n/k⌋ or ⌈n/k⌉ rows each. See Notes.
+    max_cluster_size : int, optional
+        No cluster gets more rows than this, and none stays empty. Needs k times as many to be at
+        least n. ``balanced`` implies a limit, and goes without.
     num_threads : int, optional
         Default: all that are allowed.
     progress : bool or callable, optional
@@ -110,9 +143,10 @@ class KMeans:
     ----------
     cluster_centers_ : float32 (k, d)
     labels_ : int32 (n,)
-        The cluster of each row: ``predict`` of the rows fitted.
+        The cluster of each row: ``predict`` of the rows fitted, unless sizes are limited.
     inertia_ : float
-        The weighted sum of squared distances (``"cosine"``: of 1 - cosine) to the centres.
+        The weighted sum of squared distances (``"cosine"``: of 1 - cosine) to the centres of the
+        rows' clusters.
     inertia_history_ : float64 (n_iter_,)
         The inertia that each iteration began with.
     n_iter_ : int
@@ -121,6 +155,10 @@ class KMeans:
         d.
     counts_ : float64 (k,)
         Only after `partial_fit`: the weight of all rows each centre has seen.
+    balance_cost_ : float
+        Only where sizes are limited: the price of that. ``inertia_`` over the inertia of the same
+        rows to the nearest of the same centres; 1 if the limits cost nothing (also where both are
+        0).
 
     Notes
     -----
@@ -128,6 +166,16 @@ class KMeans:
     row) that has weight, is not alone in its cluster, and is no copy of a row given away in the
     same iteration. Clusters stay empty only if fewer distinct rows than k have weight; `fit` then
     warns.
+
+    **Limited sizes** (``balanced``, ``max_cluster_size``). In place of each row's nearest centre,
+    every iteration takes the assignment of least total inertia among all within the limits, a
+    minimum cost flow ("constrained k-means"; Bradley, Bennett and Demiriz 2000). Sizes are exact,
+    always. Each row has the choice of its 16 nearest centres and of its last one, so that for
+    k ≤ 16 the assignment is optimal; where clusters stay short, rows are also offered those. The
+    16 are searched for before the first two iterations, every sixteenth, and for the labels
+    returned; in between only their scores are computed anew. `predict` and `score` take the
+    nearest centre: the limits are of the rows fitted. Rows count alike, so there is no
+    ``sample_weight`` and no `partial_fit`.
 
     X may be mapped from a file larger than memory: iterations walk over it in blocks and keep some
     20 bytes per row; seeding by ``"rejection"`` keeps 16 more while it lasts, the others 8 to 24.
@@ -148,6 +196,7 @@ class KMeans:
     n_iter_: int
     n_features_in_: int
     counts_: Float64
+    balance_cost_: float
 
     def __init__(
         self,
@@ -160,6 +209,8 @@ class KMeans:
         metric: ClusterMetric = "euclidean",
         random_state: int = 0,
         init_trials: int | None = None,
+        balanced: bool = False,
+        max_cluster_size: int | None = None,
         num_threads: int | None = None,
         progress: Progress = None,
     ) -> None:
@@ -171,6 +222,8 @@ class KMeans:
         self.metric = metric
         self.random_state = random_state
         self.init_trials = init_trials
+        self.balanced = balanced
+        self.max_cluster_size = max_cluster_size
         self.num_threads = num_threads
         self.progress = progress
 
@@ -240,7 +293,8 @@ class KMeans:
         Raises
         ------
         ValueError
-            For parameters out of range, NaN or infinite elements, fewer rows (of positive weight)
+            For parameters out of range, size limits that cannot be kept, ``sample_weight`` with
+            such limits, NaN or infinite elements, fewer rows (of positive weight)
             than clusters, rows so large that squared distances overflow float32, and zero rows
             under ``"cosine"``. The row is named.
         TypeError
@@ -253,18 +307,27 @@ class KMeans:
         """
         request = self._check_parameters()
         matrix = _as_rows(X)
-        points = _make_points(matrix, _as_weights(sample_weight, len(matrix.rows)), request)
+        limits = None
+        if request.limited:
+            _check_no_weights(sample_weight)
+            _check_num_clusters(request, len(matrix.rows))
+            limits = request.size_limits(len(matrix.rows))
+        weights = _as_weights(sample_weight, len(matrix.rows))
+        points = _make_points(matrix, weights, request)
         best: _core._Clustering | None = None
         with reporting(self.progress) as progress:
             report = _rising(progress)
             for run in range(request.n_init):
                 begin, end = run / request.n_init, (run + 1) / request.n_init
                 seeded = begin + _SEEDING_SHARE * (end - begin)
-                centers = _first_centers(points, matrix, request, run, _part(report, begin, seeded))
+                centers = _first_centers(
+                    points, matrix, weights, request, run, _part(report, begin, seeded)
+                )
                 found = points.lloyd(
                     centers,
                     request.max_iter,
                     request.tol,
+                    limits,
                     request.threads,
                     _part(report, seeded, end),
                 )
@@ -286,6 +349,9 @@ class KMeans:
         self.n_iter_ = len(best["losses"])
         self.n_features_in_ = matrix.rows.shape[1]
         self.__dict__.pop("counts_", None)
+        self.__dict__.pop("balance_cost_", None)
+        if request.limited:
+            self.balance_cost_ = _ratio(best["loss"], best["free_loss"])
         return self
 
     def partial_fit(
@@ -304,13 +370,17 @@ class KMeans:
             As for `fit`. The first batch needs at least ``n_clusters`` rows.
         """
         request = self._check_parameters()
+        if request.limited:
+            name = "balanced" if request.balanced else "max_cluster_size"
+            raise ValueError(f"{name}: sizes are of all rows together; use fit")
         matrix = _as_rows(X)
         first = not hasattr(self, "counts_")
         if not first:
             self._check_width(matrix)
-        points = _make_points(matrix, _as_weights(sample_weight, len(matrix.rows)), request)
+        row_weights = _as_weights(sample_weight, len(matrix.rows))
+        points = _make_points(matrix, row_weights, request)
         if first:
-            centers = _first_centers(points, matrix, request, 0, None)
+            centers = _first_centers(points, matrix, row_weights, request, 0, None)
             counts, steps = np.zeros(request.n_clusters), 0
         else:
             centers, counts, steps = self.cluster_centers_, self.counts_, self.n_iter_
@@ -396,7 +466,16 @@ class KMeans:
             check_seed(self.random_state, "random_state"),
             trials,
             resolve_num_threads(self.num_threads),
+            check_flag(self.balanced, "balanced"),
+            self._check_max_cluster_size(),
         )
+
+    def _check_max_cluster_size(self) -> int | None:
+        if self.max_cluster_size is None:
+            return None
+        if self.balanced:
+            raise ValueError("max_cluster_size: balanced=True limits sizes already")
+        return check_integer(self.max_cluster_size, "max_cluster_size", 1)
 
     def _check_init(self) -> tuple[str | Matrix, int]:
         """Return the law or the centres, and the trials as the core takes them."""
@@ -408,7 +487,7 @@ class KMeans:
         if self.init_trials is None:
             greedy = 2 + int(math.log(max(1, check_integer(self.n_clusters, "n_clusters", 1))))
             return law, {"greedy-k-means++": greedy, "afk-mc2": _CHAIN_LENGTH}.get(law, 0)
-        if law in ("k-means++", "random"):
+        if law in ("k-means++", "random", "two-level"):
             raise ValueError(f"init_trials: init={law!r} has none")
         return law, check_integer(self.init_trials, "init_trials", 1)
 
@@ -479,20 +558,40 @@ def _make_points(matrix: Matrix, weights: Float64 | None, request: _Request) -> 
     return _core.Points(matrix.rows, matrix.element_type, request.metric, weights, request.threads)
 
 
+def _check_num_clusters(request: _Request, num_rows: int) -> None:
+    if request.n_clusters > num_rows:
+        raise ValueError(
+            f"n_clusters: expected at most {num_rows}, the number of rows of X, got "
+            f"{request.n_clusters} (n_samples={num_rows} should be >= n_clusters)"
+        )
+
+
+def _check_no_weights(sample_weight: object) -> None:
+    if sample_weight is not None:
+        raise ValueError(
+            "sample_weight: with balanced or max_cluster_size sizes are limited in rows, which "
+            "count alike"
+        )
+
+
+def _ratio(loss: float, least: float) -> float:
+    """Return loss / least, 1 for 0 / 0."""
+    if loss == least:
+        return 1.0
+    return loss / least if least > 0 else math.inf
+
+
 def _first_centers(
     points: _core.Points,
     matrix: Matrix,
+    weights: Float64 | None,
     request: _Request,
     run: int,
     report: Callable[[float], object] | None,
 ) -> Float32:
     """Return the given centres or drawn rows, float32 (k, d)."""
     num_rows, width = matrix.rows.shape
-    if request.n_clusters > num_rows:
-        raise ValueError(
-            f"n_clusters: expected at most {num_rows}, the number of rows of X, got "
-            f"{request.n_clusters} (n_samples={num_rows} should be >= n_clusters)"
-        )
+    _check_num_clusters(request, num_rows)
     if isinstance(request.init, Matrix):
         if request.init.rows.shape != (request.n_clusters, width):
             raise ValueError(
@@ -500,6 +599,8 @@ def _first_centers(
                 f"got {request.init.rows.shape}"
             )
         return np.ascontiguousarray(widen(request.init))
+    if request.init == "two-level":
+        return _two_level_centers(points, matrix, weights, request, run, report)
     rows: Int64 = points.seed(
         request.n_clusters,
         request.init,
@@ -509,8 +610,73 @@ def _first_centers(
         request.threads,
         report,
     )
-    taken = Matrix(matrix.rows[rows], matrix.element_type, owned=True)
-    return np.ascontiguousarray(widen(taken))
+    return _taken(matrix, rows)
+
+
+def _taken(matrix: Matrix, rows: Int64) -> Float32:
+    return np.ascontiguousarray(widen(_subset(matrix, rows)))
+
+
+def _subset(matrix: Matrix, rows: Int64) -> Matrix:
+    return Matrix(np.ascontiguousarray(matrix.rows[rows]), matrix.element_type, owned=True)
+
+
+def _two_level_centers(
+    points: _core.Points,
+    matrix: Matrix,
+    weights: Float64 | None,
+    request: _Request,
+    run: int,
+    report: Callable[[float], object] | None,
+) -> Float32:
+    """Return the centres of clusters made within coarse clusters, in the order of these."""
+    k, num_rows = request.n_clusters, len(matrix.rows)
+    counted = np.ones(num_rows, np.bool_) if weights is None else weights > 0
+    if counted.sum() < k:
+        raise ValueError(
+            f"sample_weight: expected at least n_clusters = {k} rows of positive weight, got "
+            f"{counted.sum()}"
+        )
+    num_coarse = math.isqrt(k)
+    number = run * (num_coarse + 1)  # of the draws
+
+    def cluster(of: _core.Points, rows: Matrix, count: int, draw: int) -> _core._Clustering:
+        seeds = of.seed(count, _LEVEL_LAW, 0, request.seed, draw, request.threads)
+        return of.lloyd(_taken(rows, seeds), _LEVEL_ITERATIONS, request.tol, None, request.threads)
+
+    coarse = cluster(points, matrix, num_coarse, number)["labels"]
+    sizes = np.bincount(coarse[counted], minlength=num_coarse)
+    found = []
+    for place, count in enumerate(_shares(sizes, k)):
+        if count:
+            members = np.flatnonzero(coarse == place)
+            rows = _subset(matrix, members)
+            own = None if weights is None else weights[members]
+            made = cluster(_make_points(rows, own, request), rows, count, number + 1 + place)
+            found.append(made["centers"])
+        if report is not None:
+            report((place + 1) / num_coarse)
+    return np.concatenate(found)
+
+
+def _shares(sizes: Int64, total: int) -> list[int]:
+    """Divide ``total`` in proportion to sizes: at least 1 where there are rows, no more than those.
+
+    By highest averages (Webster), ties to the lower cluster.
+    """
+    shares = [int(size > 0) for size in sizes]
+
+    def entry(place: int) -> tuple[float, int]:
+        return -(int(sizes[place]) / (2 * shares[place] + 1)), place
+
+    waiting = [entry(place) for place in range(len(sizes)) if sizes[place] > shares[place]]
+    heapq.heapify(waiting)
+    for _ in range(total - sum(shares)):
+        place = heapq.heappop(waiting)[1]
+        shares[place] += 1
+        if sizes[place] > shares[place]:
+            heapq.heappush(waiting, entry(place))
+    return shares
 
 
 def _moved(

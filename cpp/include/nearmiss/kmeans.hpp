@@ -129,6 +129,7 @@ struct Clustering {
     std::vector<float> centers;           // k x dim
     std::vector<std::int32_t> labels;     // to these centres
     double loss = 0;                      // the same
+    double free_loss = 0;                 // to the nearest of these centres
     std::vector<double> losses;           // by iteration: to the centres it began with
     std::vector<double> cluster_weights;  // k, to these centres
 };
@@ -145,5 +146,22 @@ struct Clustering {
                                MatrixView centers,
                                const Stopping& stopping,
                                const Execution& execution);
+
+// ---- clusters of limited size ----------------------------------------------------------------
+
+struct SizeLimits {
+    std::size_t least = 1;  // rows of every cluster
+    std::size_t most = 1;
+};
+
+// As lloyd(), but every iteration assigns rows at the least total loss among all assignments that
+// keep the sizes of clusters within limits; each row to one of its nearest centres (all of them if
+// they are few), or, where that leaves a cluster short, to one that is short. Rows are not
+// weighted. Throws InvalidArgument unless k * least <= rows <= k * most.
+[[nodiscard]] Clustering limited_lloyd(const Points& points,
+                                       MatrixView centers,
+                                       SizeLimits limits,
+                                       const Stopping& stopping,
+                                       const Execution& execution);
 
 }  // namespace nearmiss

@@ -21,6 +21,7 @@ from nearmiss.relations.clusters import (
 )
 from nearmiss.relations.denominators import log_meta_node_sums, meta_nodes
 from nearmiss.relations.graphs import ancestors, within_hops
+from nearmiss.relations.streaming import StreamedBatch, StreamingCentroids
 from nearmiss.relations.triples import (
     PseudoTyped,
     head_corruption_probabilities,
@@ -30,6 +31,8 @@ from nearmiss.relations.triples import (
 
 __all__ = [
     "PseudoTyped",
+    "StreamedBatch",
+    "StreamingCentroids",
     "ancestors",
     "best_per_cluster",
     "co_cluster_weights",

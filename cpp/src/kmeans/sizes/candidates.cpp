@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kmeans/sizes/candidates.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "collect/keys.hpp"
+#include "exact_scores.hpp"
+#include "kernels/dispatch.hpp"
+#include "parallel.hpp"
+#include "search.hpp"
+
+namespace nearmiss {
+namespace {
+
+constexpr std::size_t kRowsPerTask = 512;
+constexpr int kCostBits = 40;
+
+}  // namespace
+
+NearCenters nearest_candidates(const Points& points,
+                               MatrixView centers,
+                               std::size_t width,
+                               const Execution& execution) {
+    const Corpus corpus(centers, points.metric(), {}, execution.at(0), Precision::automatic);
+    const Search search{.corpus = corpus.packed(),
+                        .kernel = kernels::active(),
+                        .queries = points.rows(),
+                        .query_norms = points.root_norms(),
+                        .pool_size = width,
+                        .rules = nullptr,
+                        .intervals = {}};
+    NearCenters found{width,
+                      std::vector<std::uint32_t>(points.size() * width),
+                      std::vector<float>(points.size() * width)};
+    static_cast<void>(search_pools(search, execution, [&](const Pool& pool) {
+        for (std::size_t j = 0; j < width; ++j) {
+            found.centers[pool.query * width + j] = row_of(pool.keys[j]);
+            found.scores[pool.query * width + j] = score_of(pool.keys[j]);
+        }
+    }));
+    return found;
+}
+
+void score_candidates(const Points& points,
+                      MatrixView centers,
+                      NearCenters& candidates,
+                      const Execution& execution) {
+    const Corpus corpus(centers, points.metric(), {}, execution.at(0), Precision::float32);
+    const kernels::KernelTable& kernel = kernels::active();
+    const MatrixView rows = points.rows();
+    const auto& typed = kernel.of_type[static_cast<std::size_t>(rows.type)];
+    const std::size_t tasks = (rows.rows + kRowsPerTask - 1) / kRowsPerTask;
+    run_parallel(tasks, rows.rows, execution, [&](std::size_t task, TaskContext& context) {
+        ExactScorer scorer(corpus.packed(), kernel);
+        std::vector<float> elements(rows.cols);
+        const std::size_t begin = task * kRowsPerTask;
+        const std::size_t end = std::min(rows.rows, begin + kRowsPerTask);
+        for (std::size_t row = begin; row < end; ++row) {
+            typed.to_float(rows.row(row), rows.cols, elements.data());
+            const std::size_t first = row * candidates.width;
+            scorer.score({elements.data(), points.root_norms()[row]},
+                         std::span(candidates.centers).subspan(first, candidates.width),
+                         candidates.scores.data() + first);
+        }
+        context.checkpoint(end - begin);
+    });
+}
+
+Costs::Costs(const NearCenters& candidates) : candidates_(candidates) {
+    float largest = 0;
+    for (const float score : candidates.scores) largest = std::max(largest, std::abs(score));
+    if (largest > 0) scale_ = std::ldexp(1.0, kCostBits - std::ilogb(largest));
+}
+
+}  // namespace nearmiss

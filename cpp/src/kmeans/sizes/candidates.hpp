@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which centres each row may go to, and what that costs.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "nearmiss/kmeans.hpp"
+
+namespace nearmiss {
+
+using Cost = std::int64_t;
+
+// Some centres of every row and the scores with them. All rows have as many.
+struct NearCenters {
+    std::size_t width = 0;
+    std::vector<std::uint32_t> centers;  // rows x width
+    std::vector<float> scores;           // the same shape
+
+    [[nodiscard]] std::size_t num_rows() const noexcept { return centers.size() / width; }
+};
+
+// The `width` best centres of every row, best first.
+[[nodiscard]] NearCenters nearest_candidates(const Points& points,
+                                             MatrixView centers,
+                                             std::size_t width,
+                                             const Execution& execution);
+
+// Computes the scores with these centres anew.
+void score_candidates(const Points& points,
+                      MatrixView centers,
+                      NearCenters& candidates,
+                      const Execution& execution);
+
+// Costs are minus scores, rounded to 2^-40 of the greatest magnitude among them or finer, as
+// integers: what is added up and compared is exact. Refers to the candidates.
+class Costs {
+  public:
+    explicit Costs(const NearCenters& candidates);
+
+    [[nodiscard]] std::size_t num_rows() const noexcept { return candidates_.num_rows(); }
+    [[nodiscard]] std::size_t width() const noexcept { return candidates_.width; }
+    // place = row * width() + column
+    [[nodiscard]] std::uint32_t center(std::size_t place) const noexcept {
+        return candidates_.centers[place];
+    }
+    [[nodiscard]] Cost operator[](std::size_t place) const noexcept {
+        return static_cast<Cost>(static_cast<double>(candidates_.scores[place]) * -scale_);
+    }
+    // A power of two.
+    [[nodiscard]] double scale() const noexcept { return scale_; }
+
+  private:
+    const NearCenters& candidates_;
+    double scale_ = 1;
+};
+
+}  // namespace nearmiss

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <cstring>
+
+#include "float_environment.hpp"
+#include "kmeans/centers.hpp"
+#include "kmeans/moving_centers.hpp"
+#include "kmeans/sizes/candidates.hpp"
+#include "kmeans/sizes/exchange.hpp"
+#include "kmeans/sizes/prices.hpp"
+#include "nearmiss/error.hpp"
+#include "parallel.hpp"
+
+namespace nearmiss {
+namespace {
+
+constexpr std::size_t kCandidates = 16;
+constexpr std::size_t kIterationsPerSearch = 16;
+// Of the clusters that too few rows have among their nearest, so many are offered to every row.
+constexpr std::size_t kOffered = 2;
+
+// One call of limited_lloyd().
+class LimitedLloyd {
+  public:
+    LimitedLloyd(const Points& points,
+                 MatrixView centers,
+                 SizeLimits limits,
+                 const Stopping& stopping,
+                 const Execution& execution)
+        : points_(points),
+          limits_(limits),
+          stopping_(stopping),
+          execution_(execution),
+          centers_(points, centers, execution),
+          prices_(centers.rows) {}
+
+    Clustering run() && {
+        const double enough =
+            stopping_.tol > 0 ? stopping_.tol * mean_variance(points_, execution_) : 0;
+        std::vector<std::int32_t> before;
+        for (std::size_t i = 0; i < stopping_.max_iter; ++i) {
+            start_iteration(i);
+            bool searched = i == 1 || i % kIterationsPerSearch == 0;
+            assign(searched);
+            if (!searched && labels_ == before) {  // perhaps for want of candidates
+                searched = true;
+                assign(true);
+            }
+            result_.losses.push_back(loss());
+            if (labels_ == before) return std::move(*this).finish();
+            before = labels_;
+            const ClusterSums sums =
+                sum_clusters(points_, labels_, centers_.size(), execution_.at(done_));
+            if (centers_.move(sums) <= enough) break;
+        }
+        start_iteration(stopping_.max_iter);
+        assign(true);
+        return std::move(*this).finish();
+    }
+
+  private:
+    Clustering finish() && {
+        result_.loss = loss();
+        // NearCenters have just been searched for: the first of each row is the nearest.
+        for (std::size_t row = 0; row < points_.size(); ++row)
+            result_.free_loss += points_.loss(candidates_.scores[row * candidates_.width]);
+        result_.cluster_weights.resize(centers_.size());
+        for (const std::int32_t label : labels_)
+            result_.cluster_weights[static_cast<std::size_t>(label)] += 1;
+        result_.centers = std::move(centers_).take();
+        result_.labels = std::move(labels_);
+        return std::move(result_);
+    }
+
+    void start_iteration(std::size_t i) {
+        const double steps = static_cast<double>(stopping_.max_iter + 1);
+        done_ = static_cast<double>(i) / steps;
+        part_ = 1 / steps;
+    }
+
+    void assign(bool search) {
+        if (search)
+            search_candidates();
+        else
+            score_candidates(points_, centers_.view(), candidates_, execution_.at(done_));
+        while (true) {
+            const std::vector<std::uint32_t> lacking = distribute();
+            if (lacking.empty()) break;
+            offer(lacking, std::min(kCandidates, lacking.size()));
+        }
+        labels_.resize(points_.size());
+        for (std::size_t row = 0; row < points_.size(); ++row)
+            labels_[row] = static_cast<std::int32_t>(candidates_.centers[place_of(row)]);
+    }
+
+    void search_candidates() {
+        const std::size_t width = std::min(kCandidates, centers_.size());
+        candidates_ = nearest_candidates(
+            points_, centers_.view(), width, execution_.part(done_, done_ + part_ / 2));
+        if (width == centers_.size()) return;
+        if (!labels_.empty()) keep_labels();
+        const std::vector<std::uint32_t> rare = rare_centers();
+        if (!rare.empty()) offer(rare, std::min(kOffered, rare.size()));
+    }
+
+    // Those that fewer rows have among their nearest than must go there.
+    [[nodiscard]] std::vector<std::uint32_t> rare_centers() const {
+        std::vector<std::size_t> counts(centers_.size());
+        for (const std::uint32_t center : candidates_.centers) ++counts[center];
+        std::vector<std::uint32_t> rare;
+        for (std::uint32_t c = 0; c < counts.size(); ++c)
+            if (counts[c] < limits_.least) rare.push_back(c);
+        return rare;
+    }
+
+    void keep_labels() {
+        const std::size_t width = candidates_.width;
+        // The labels so far stay possible, so that no iteration raises the loss. In place of the
+        // last, which is seldom taken.
+        for (std::size_t row = 0; row < points_.size(); ++row) {
+            std::uint32_t* const first = candidates_.centers.data() + row * width;
+            const auto label = static_cast<std::uint32_t>(labels_[row]);
+            if (std::find(first, first + width, label) == first + width) first[width - 1] = label;
+        }
+        score_candidates(points_, centers_.view(), candidates_, execution_.at(done_ + part_ / 2));
+    }
+
+    // Returns the clusters that lack rows.
+    std::vector<std::uint32_t> distribute() {
+        const Costs costs(candidates_);
+        std::vector<Cost> prices(centers_.size());
+        for (std::size_t c = 0; c < prices.size(); ++c)
+            prices[c] = static_cast<Cost>(prices_[c] * costs.scale());
+        PriceSearch search(costs, centers_.size(), limits_, execution_.at(done_ + part_ / 2));
+        search.run(prices);
+        columns_ = std::move(search).take_columns();
+        std::vector<std::uint32_t> lacking;
+        run_parallel(1, 1, execution_.at(done_ + part_ / 2), [&](std::size_t, TaskContext& task) {
+            lacking = Exchange(costs, limits_, prices, columns_).run(task);
+        });
+        // Those of an exchange that got stuck run away.
+        if (lacking.empty()) keep_prices(prices, costs.scale());
+        return lacking;
+    }
+
+    // For the next time, in losses. Only their differences matter, to each other and to the base
+    // price (the last), which clusters with room to spare have.
+    void keep_prices(const std::vector<Cost>& prices, double scale) {
+        const bool tight = limits_.most - limits_.least <= 1;
+        const Cost base = tight ? std::ranges::min(prices) : prices.back();
+        for (std::size_t c = 0; c < prices_.size(); ++c)
+            prices_[c] = static_cast<double>(std::max<Cost>(0, prices[c] - base)) / scale;
+    }
+
+    // Adds the `more` nearest of these centres to what every row may have.
+    void offer(std::span<const std::uint32_t> lacking, std::size_t more) {
+        const std::size_t dim = points_.dim();
+        std::vector<float> centers(lacking.size() * dim);
+        for (std::size_t i = 0; i < lacking.size(); ++i)
+            std::memcpy(
+                centers.data() + i * dim, centers_.view().row(lacking[i]), dim * sizeof(float));
+        const NearCenters offered = nearest_candidates(
+            points_, view_of_centers(centers, dim), more, execution_.at(done_ + part_ / 2));
+        NearCenters all;
+        all.width = candidates_.width + offered.width;
+        for (std::size_t row = 0; row < points_.size(); ++row) {
+            const auto add = [&](const NearCenters& from, auto number) {
+                for (std::size_t at = row * from.width; at < (row + 1) * from.width; ++at) {
+                    all.centers.push_back(number(from.centers[at]));
+                    all.scores.push_back(from.scores[at]);
+                }
+            };
+            add(candidates_, [](std::uint32_t center) { return center; });
+            add(offered, [&](std::uint32_t place) { return lacking[place]; });
+        }
+        candidates_ = std::move(all);
+    }
+
+    [[nodiscard]] std::size_t place_of(std::size_t row) const noexcept {
+        return row * candidates_.width + columns_[row];
+    }
+
+    [[nodiscard]] double loss() const {
+        double total = 0;
+        for (std::size_t row = 0; row < points_.size(); ++row)
+            total += points_.loss(candidates_.scores[place_of(row)]);
+        return total;
+    }
+
+    const Points& points_;
+    const SizeLimits limits_;
+    const Stopping stopping_;
+    const Execution& execution_;
+    MovingCenters centers_;
+    std::vector<double> prices_;
+    NearCenters candidates_;
+    std::vector<std::uint32_t> columns_;  // by row: of its candidate
+    std::vector<std::int32_t> labels_;
+    double done_ = 0;  // the fraction of the work before this iteration
+    double part_ = 0;  // and that it is
+    Clustering result_;
+};
+
+}  // namespace
+
+Clustering limited_lloyd(const Points& points,
+                         MatrixView centers,
+                         SizeLimits limits,
+                         const Stopping& stopping,
+                         const Execution& execution) {
+    const FloatEnvironment environment;
+    require(stopping.max_iter >= 1, "max_iter: expected at least 1");
+    require(!points.weighted(), "sample_weight: sizes are limited in rows, which count alike");
+    require(limits.least >= 1 && limits.least <= limits.most && limits.most <= points.size(),
+            "sizes: expected 1 <= least <= most <= rows");
+    require(centers.rows <= points.size() / limits.least &&
+                (points.size() + limits.most - 1) / limits.most <= centers.rows,
+            "sizes: no assignment keeps within the limits");
+    return LimitedLloyd(points, centers, limits, stopping, execution).run();
+}
+
+}  // namespace nearmiss

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kmeans/sizes/prices.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "parallel.hpp"
+
+namespace nearmiss {
+namespace {
+
+constexpr Cost kFar = std::numeric_limits<Cost>::max();
+constexpr std::size_t kRowsPerTask = 4096;
+constexpr std::size_t kMostSteps = 24;
+// Of the rows, those whose regret lies in the band.
+constexpr double kNarrowest = 0.02;
+constexpr double kWidest = 0.5;
+constexpr double kPerSurplus = 4;
+constexpr std::size_t kRowsSampled = 16384;
+constexpr std::size_t kMostIterations = 100;
+constexpr double kPrecision = 1e-6;
+// Of the surplus, what a step may leave to be worth another.
+constexpr double kWorthwhile = 0.85;
+constexpr std::size_t kMostPoor = 3;
+// On top of the diagonal, in parts of it.
+constexpr double kLeastDamping = 0.01;
+constexpr double kMostDamping = 50;
+constexpr double kLongest = 0x1p44;  // of a step; costs are below 2^41
+constexpr double kRidge = 1;         // for clusters that no edge leads to
+
+// A symmetric system: the Laplacian of a graph, restricted to some nodes.
+struct Laplacian {
+    const std::vector<std::pair<std::uint32_t, std::uint32_t>>& edges;
+    const std::vector<double>& diagonal;
+    const std::vector<std::uint8_t>& free;
+
+    void multiply(const std::vector<double>& x, std::vector<double>& out) const {
+        for (std::size_t c = 0; c < x.size(); ++c) out[c] = diagonal[c] * x[c];
+        for (const auto& [a, b] : edges) {
+            out[a] -= x[b];
+            out[b] -= x[a];
+        }
+        for (std::size_t c = 0; c < x.size(); ++c)
+            if (free[c] == 0) out[c] = 0;
+    }
+};
+
+double dot(const std::vector<double>& a, const std::vector<double>& b) {
+    double sum = 0;
+    for (std::size_t c = 0; c < a.size(); ++c) sum += a[c] * b[c];
+    return sum;
+}
+
+// Conjugate gradients, preconditioned by the diagonal. `right` is zero where nodes are not free.
+std::vector<double> solve(const Laplacian& system, std::vector<double> right) {
+    const std::size_t n = right.size();
+    std::vector<double> x(n);
+    std::vector<double> scaled(n);
+    std::vector<double> image(n);
+    const auto precondition = [&] {
+        for (std::size_t c = 0; c < n; ++c) scaled[c] = right[c] / system.diagonal[c];
+    };
+    precondition();
+    std::vector<double> direction = scaled;
+    double size = dot(right, scaled);
+    const double enough = kPrecision * size;
+    for (std::size_t i = 0; i < kMostIterations && size > enough; ++i) {
+        system.multiply(direction, image);
+        const double length = size / dot(direction, image);
+        for (std::size_t c = 0; c < n; ++c) {
+            x[c] += length * direction[c];
+            right[c] -= length * image[c];
+        }
+        precondition();
+        const double before = size;
+        size = dot(right, scaled);
+        for (std::size_t c = 0; c < n; ++c) direction[c] = scaled[c] + size / before * direction[c];
+    }
+    return x;
+}
+
+double goal_of(std::size_t num_rows, std::size_t num_clusters, SizeLimits limits) {
+    if (limits.most - limits.least > 1) return static_cast<double>(limits.most);
+    return static_cast<double>(num_rows) / static_cast<double>(num_clusters);
+}
+
+}  // namespace
+
+PriceSearch::PriceSearch(const Costs& costs,
+                         std::size_t num_clusters,
+                         SizeLimits limits,
+                         const Execution& execution)
+    : costs_(costs),
+      num_clusters_(num_clusters),
+      limits_(limits),
+      goal_(goal_of(costs.num_rows(), num_clusters, limits)),
+      execution_(execution),
+      columns_(costs.num_rows()),
+      choices_(costs.num_rows()) {}
+
+void PriceSearch::run(std::vector<Cost>& prices) {
+    double value = choose(prices);
+    std::vector<Cost> none(prices.size());
+    if (choose(none) > value) prices = std::move(none);  // prices of centres long gone
+    value = choose(prices);
+    std::size_t too_many = surplus();
+    double damping = kLeastDamping;
+    std::size_t num_poor = 0;  // steps in a row that were hardly worth it
+    for (std::size_t i = 0; i < kMostSteps && num_poor < kMostPoor && too_many > 0; ++i) {
+        const double share =
+            kPerSurplus * static_cast<double>(too_many) / static_cast<double>(costs_.num_rows());
+        Cost band = band_of(std::clamp(share, kNarrowest, kWidest));
+        if (band == 0 || band == kFar) return;
+        const std::vector<Cost> before = prices;
+        const double least_value = value;
+        while (true) {
+            const std::vector<double> step = newton_step(band, damping, before);
+            for (std::size_t c = 0; c < prices.size(); ++c)
+                prices[c] = std::max<Cost>(
+                    0, before[c] + static_cast<Cost>(std::clamp(step[c], -kLongest, kLongest)));
+            value = choose(prices);
+            if (value > least_value) break;
+            static_cast<void>(choose(before));
+            damping *= 4;
+            band /= 2;
+            if (damping <= kMostDamping && band > 0) continue;
+            prices = before;
+            return;
+        }
+        const std::size_t now = surplus();
+        damping = std::max(kLeastDamping, damping / 4);
+        const bool worthwhile =
+            static_cast<double>(now) <= kWorthwhile * static_cast<double>(too_many);
+        num_poor = worthwhile ? 0 : num_poor + 1;
+        too_many = now;
+    }
+}
+
+double PriceSearch::choose(const std::vector<Cost>& prices) {
+    const std::size_t width = costs_.width();
+    const std::size_t rows = costs_.num_rows();
+    const std::size_t tasks = (rows + kRowsPerTask - 1) / kRowsPerTask;
+    std::vector<double> totals(tasks);
+    run_parallel(tasks, rows, execution_, [&](std::size_t task, TaskContext& context) {
+        const std::size_t begin = task * kRowsPerTask;
+        const std::size_t end = std::min(rows, begin + kRowsPerTask);
+        double total = 0;
+        for (std::size_t row = begin; row < end; ++row) {
+            const std::size_t first = row * width;
+            Cost least = kFar;
+            Cost next = kFar;
+            Choice choice{costs_.center(first), costs_.center(first), kFar};
+            for (std::size_t j = 0; j < width; ++j) {
+                const std::uint32_t center = costs_.center(first + j);
+                const Cost there = costs_[first + j] + prices[center];
+                if (there < least) {
+                    next = least;
+                    choice.second = choice.best;
+                    least = there;
+                    choice.best = center;
+                    columns_[row] = static_cast<std::uint32_t>(j);
+                } else if (there < next) {
+                    next = there;
+                    choice.second = center;
+                }
+            }
+            if (next != kFar) choice.regret = next - least;
+            choices_[row] = choice;
+            total += static_cast<double>(least);
+        }
+        totals[task] = total;
+        context.checkpoint(end - begin);
+    });
+    double value = 0;
+    for (const double total : totals) value += total;
+    for (const Cost price : prices) value -= goal_ * static_cast<double>(price);
+    return value;
+}
+
+// Rows beyond what clusters may have.
+std::size_t PriceSearch::surplus() const {
+    std::vector<std::size_t> sizes(num_clusters_);
+    for (const Choice& choice : choices_) ++sizes[choice.best];
+    std::size_t sum = 0;
+    for (const std::size_t size : sizes) sum += size - std::min(size, limits_.most);
+    return sum;
+}
+
+// What about this share of the regrets is below.
+Cost PriceSearch::band_of(double share) const {
+    std::vector<Cost> regrets;
+    const std::size_t stride = std::max<std::size_t>(1, choices_.size() / kRowsSampled);
+    for (std::size_t row = 0; row < choices_.size(); row += stride)
+        regrets.push_back(choices_[row].regret);
+    const auto at = regrets.begin() +
+                    static_cast<std::ptrdiff_t>(share * static_cast<double>(regrets.size() - 1));
+    std::nth_element(regrets.begin(), at, regrets.end());
+    return *at;
+}
+
+std::vector<double> PriceSearch::newton_step(Cost band,
+                                             double damping,
+                                             const std::vector<Cost>& prices) const {
+    const auto width = static_cast<double>(band);
+    std::vector<double> sizes(num_clusters_);
+    std::vector<double> diagonal(num_clusters_);
+    std::vector<std::pair<std::uint32_t, std::uint32_t>> edges;
+    for (const Choice& choice : choices_) {
+        // A row in the band goes to both clusters: half to each at the border between them.
+        double share = 0;
+        if (choice.regret < band) {
+            share = 0.5 * (1 - static_cast<double>(choice.regret) / width);
+            edges.emplace_back(choice.best, choice.second);
+            diagonal[choice.best] += 1;
+            diagonal[choice.second] += 1;
+        }
+        sizes[choice.best] += 1 - share;
+        sizes[choice.second] += share;
+    }
+    // Clusters with room and without a price stay as they are.
+    std::vector<std::uint8_t> free(num_clusters_);
+    std::vector<double> right(num_clusters_);
+    for (std::size_t c = 0; c < num_clusters_; ++c) {
+        diagonal[c] += damping * diagonal[c] + kRidge;
+        free[c] = sizes[c] > goal_ || prices[c] > 0;
+        if (free[c] != 0) right[c] = 2 * width * (sizes[c] - goal_);
+    }
+    return solve({edges, diagonal, free}, std::move(right));
+}
+
+}  // namespace nearmiss

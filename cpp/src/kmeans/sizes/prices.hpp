@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// Prices of clusters at which, if every row goes where cost + price is least, sizes are about
+// right.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "kmeans/sizes/candidates.hpp"
+
+namespace nearmiss {
+
+// Newton's method on the dual of the assignment problem, as for semi-discrete optimal transport
+// (Kitagawa, Merigot and Thibert 2019). How sizes change with prices is the Laplacian of a graph
+// over the clusters: an edge for every row that nearly prefers another, within a band that narrows
+// as prices come right. A step that does not raise the dual is tried again, shorter and in a
+// narrower band (Levenberg's damping).
+class PriceSearch {
+  public:
+    PriceSearch(const Costs& costs,
+                std::size_t num_clusters,
+                SizeLimits limits,
+                const Execution& execution);
+
+    // `prices`, one per cluster, not negative, are where it starts and what it finds.
+    void run(std::vector<Cost>& prices);
+
+    // The column that each row then prefers, ties to the first.
+    [[nodiscard]] std::vector<std::uint32_t>&& take_columns() && noexcept {
+        return std::move(columns_);
+    }
+
+  private:
+    struct Choice {
+        std::uint32_t best;
+        std::uint32_t second;  // best: there is none
+        Cost regret;           // of taking the second
+    };
+
+    // Returns the dual value.
+    double choose(const std::vector<Cost>& prices);
+    [[nodiscard]] std::size_t surplus() const;
+    [[nodiscard]] Cost band_of(double share) const;
+    [[nodiscard]] std::vector<double> newton_step(Cost band,
+                                                  double damping,
+                                                  const std::vector<Cost>& prices) const;
+
+    const Costs& costs_;
+    const std::size_t num_clusters_;
+    const SizeLimits limits_;
+    const double goal_;  // size of clusters that have a price
+    const Execution execution_;
+    std::vector<std::uint32_t> columns_;
+    std::vector<Choice> choices_;
+};
+
+}  // namespace nearmiss
