@@ -98,7 +98,7 @@ def _match_rows(case: Record, match: Record) -> list[str]:
             f"| {case['case']} | {match['match']} "
             f"| {_seconds(ours['median_s'])} | {peer} {_seconds(run['median_s'])} | {spread} "
             f"| {ratio['rounds']} | {_target(ratio)} "
-            f"| {_rate(ours)} / {_rate(run)} "
+            f"| {' / '.join(filter(None, map(_rate, (ours, run))))} "
             f"| {_mebibytes(ours['peak_extra_bytes'])} / {_mebibytes(run['peak_extra_bytes'])} |"
         )
     return rows
@@ -118,6 +118,8 @@ def _rate(run: Record) -> str:
         return f"{run['rows_per_s'] / 1e6:.2f} M rows/s"
     if "queries_per_s" in run:
         return f"{run['queries_per_s']:,.0f} queries/s"
+    if "gmacs" not in run:
+        return ""
     if run["of_peak"] is None:
         return f"{run['gmacs']:.1f}"
     return f"{run['gmacs']:.1f} ({run['of_peak']:.0%})"

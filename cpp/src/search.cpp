@@ -119,9 +119,9 @@ std::size_t affordable_before_int16(std::size_t screened, std::size_t rank, std:
 
 // Packing int16 codes takes as long as what they save of so many queries.
 constexpr std::size_t kQueriesWorthPacking = 256;
-// The rank to go by in a sample is many times the expected one where pools are small: too little to
-// tell a quarter of a scan by.
-constexpr std::size_t kLeastPoolForInt16 = 64;
+// The rank to go by in a sample is many times the expected one where pools are smaller than this:
+// too little to tell a quarter of a scan by. What is given up there would be slow by any account.
+constexpr std::size_t kLeastPoolToTell = 64;
 
 // How a pass goes about its scans.
 struct Method {
@@ -166,8 +166,9 @@ class Scan {
                 return sampled(panel, sampling) && (done == 0 || !sampled(panel, done));
             };
             if (!scan_panels(panel_begin, panel_end, wanted, context)) return false;
-            const auto limit =
-                method_.next == FormKind::int16 ? affordable_before_int16 : affordable;
+            const bool tells =
+                method_.next == FormKind::int16 && search_.pool_size >= kLeastPoolToTell;
+            const auto limit = tells ? affordable_before_int16 : affordable;
             allow(limit(rows / sampling, rank, dim()));
             if (reservoirs_.end_sample() > kSavedByCodes) return false;
             done = sampling;
@@ -489,8 +490,7 @@ class Searcher {
         const FormKind finer = finer_form(kind, search_.corpus.rows.cols, search_.kernel);
         const bool worth_packing =
             num_queries >= kQueriesWorthPacking || search_.corpus.is_packed(FormKind::int16);
-        const bool int16_pays = search_.pool_size >= kLeastPoolForInt16 && worth_packing;
-        return finer == FormKind::int16 && !int16_pays ? FormKind::float32 : finer;
+        return finer == FormKind::int16 && !worth_packing ? FormKind::float32 : finer;
     }
 
     // Returns the queries given up.
