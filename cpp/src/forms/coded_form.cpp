@@ -269,7 +269,9 @@ void CodedForm::pack_panel(std::size_t panel,
                            Scratch& scratch,
                            Facts& facts) {
     const PanelRows rows = corpus_.panel_rows(panel);
-    std::fill_n(scratch.centre_factors, kPanelRows, 1.0f);
+    // Nothing is taken from lanes without a row: their codes stay zero, and sums with them small.
+    std::fill_n(scratch.centre_factors, kPanelRows, 0.0f);
+    std::fill_n(scratch.centre_factors, rows.count, 1.0f);
     std::fill_n(scratch.scales, kPanelRows, scale_);
     rotate(kernel, corpus_.rows.type, rows.elements, rows.multipliers, scratch);
     quantise(kernel,
