@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import gc
 import json
-import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import data
 import nearmiss as nm
 from cases import Size
+from fresh_process import run_script
 from measure import peak_memory, reset_peak_memory
 
 # The promise is n * k * c bytes and a constant. A result takes 12 bytes, a pool's key 8; pools
@@ -52,15 +51,7 @@ def probe(size: Size, threads: int, base_rows: int | None) -> dict[str, Any]:
 
 def probe_in_fresh_process(size: Size, threads: int, base_rows: int | None) -> dict[str, Any]:
     """Run `probe` in a new interpreter and return what it printed."""
-    numbers = (size.n, size.m, size.k, size.d, threads, base_rows or 0)
-    answer = subprocess.run(
-        [sys.executable, str(Path(__file__)), *map(str, numbers)],
-        stdout=subprocess.PIPE,
-        check=True,
-        text=True,
-    )
-    result: dict[str, Any] = json.loads(answer.stdout)
-    return result
+    return run_script(__file__, size.n, size.m, size.k, size.d, threads, base_rows or 0)
 
 
 def main() -> None:

@@ -10,7 +10,6 @@ the main module imports, has no more to import than one of a user's script.
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from cases import Size
+from fresh_process import run_script
 from torch.utils.data import DataLoader
 
 SLOWEST = 1.3  # a step while a table is mined, over a step without, at the median
@@ -212,15 +212,7 @@ def probe_in_fresh_process(
     size: Size, threads: int, rounds: int, base_rows: int | None
 ) -> dict[str, Any]:
     """Run `probe` in a new interpreter and return what it printed."""
-    numbers = (size.n, size.m, size.k, size.d, threads, rounds, base_rows or 0)
-    answer = subprocess.run(
-        [sys.executable, str(Path(__file__)), *map(str, numbers)],
-        stdout=subprocess.PIPE,
-        check=True,
-        text=True,
-    )
-    record: dict[str, Any] = json.loads(answer.stdout)
-    return record
+    return run_script(__file__, size.n, size.m, size.k, size.d, threads, rounds, base_rows or 0)
 
 
 if __name__ == "__main__":

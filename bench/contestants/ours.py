@@ -370,33 +370,24 @@ def _collate(task: CollateTask) -> Callable[[], Any]:
 COLLATES = {"loader": _loader, "collate": _collate}
 
 
-def _lloyd(task: ClusterTask) -> Callable[[], Any]:
-    def run() -> Any:
-        model = nm.KMeans(
-            len(task.centers),
-            init=task.centers,
-            max_iter=task.iterations,
-            tol=0,
-            num_threads=task.threads,
-        )
-        return model.fit(task.rows).cluster_centers_
+def _fit(task: ClusterTask, **options: Any) -> nm.KMeans:
+    model = nm.KMeans(
+        len(task.centers),
+        init=task.centers,
+        max_iter=task.iterations,
+        tol=0,
+        num_threads=task.threads,
+        **options,
+    )
+    return model.fit(task.rows)
 
-    return run
+
+def _lloyd(task: ClusterTask) -> Callable[[], Any]:
+    return lambda: _fit(task).cluster_centers_
 
 
 def _balanced(task: ClusterTask) -> Callable[[], Any]:
-    def run() -> Any:
-        model = nm.KMeans(
-            len(task.centers),
-            init=task.centers,
-            max_iter=task.iterations,
-            tol=0,
-            balanced=True,
-            num_threads=task.threads,
-        )
-        return model.fit(task.rows).labels_
-
-    return run
+    return lambda: _fit(task, balanced=True).labels_
 
 
 def _seeding(task: ClusterTask, law: str) -> Callable[[], Any]:
