@@ -10,8 +10,8 @@
 #include "aligned_buffer.hpp"
 #include "kernels/dispatch.hpp"
 #include "kmeans/centers.hpp"
+#include "lists/random_subset.hpp"
 #include "nearmiss/kmeans.hpp"
-#include "nearmiss/random.hpp"
 
 namespace nearmiss {
 namespace {
@@ -30,23 +30,6 @@ std::size_t resolve_count(std::size_t asked_for, std::size_t num_rows) {
 
 // k-means has no inner product: it looks for lists of rows close to each other.
 Metric metric_of_clusters(Metric metric) { return metric == Metric::ip ? Metric::l2 : metric; }
-
-// `count` rows, ascending, each set of them equally likely.
-std::vector<std::uint32_t> sample_rows(std::size_t num_rows,
-                                       std::size_t count,
-                                       std::uint64_t seed) {
-    std::vector<std::uint64_t> bits(num_rows);
-    RandomStream(seed, Stream::list_training, 0).fill(0, 0, bits);
-    std::vector<std::uint32_t> rows(num_rows);
-    std::iota(rows.begin(), rows.end(), 0u);
-    const auto end = rows.begin() + static_cast<std::ptrdiff_t>(count);
-    std::nth_element(rows.begin(), end, rows.end(), [&](std::uint32_t a, std::uint32_t b) {
-        return bits[a] != bits[b] ? bits[a] < bits[b] : a < b;
-    });
-    rows.erase(end, rows.end());
-    std::sort(rows.begin(), rows.end());
-    return rows;
-}
 
 std::vector<float> find_centers(MatrixView rows,
                                 Metric metric,
@@ -79,7 +62,9 @@ InvertedLists::InvertedLists(const PackedCorpus& corpus,
     const std::size_t training = std::min(rows.rows, count * kTrainingRowsPerList);
     // Next to each other, as they are walked over many times.
     AlignedBuffer<std::byte> sample(training * rows.row_bytes());
-    const std::vector<std::uint32_t> sampled = sample_rows(rows.rows, training, seed);
+    std::vector<std::uint32_t> sampled =
+        random_subset(rows.rows, training, seed, Stream::list_training);
+    std::sort(sampled.begin(), sampled.end());
     for (std::size_t i = 0; i < training; ++i)
         std::memcpy(sample.data() + i * rows.row_bytes(), rows.row(sampled[i]), rows.row_bytes());
     const MatrixView view{sample.data(),

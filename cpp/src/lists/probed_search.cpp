@@ -2,32 +2,15 @@
 #include "lists/probed_search.hpp"
 
 #include <algorithm>
-#include <numeric>
 
 #include "lists/list_pass.hpp"
-#include "nearmiss/random.hpp"
+#include "lists/random_subset.hpp"
 
 namespace nearmiss {
 namespace {
 
 // Where a query would look at more than this part of all lists, exact search is as fast.
 constexpr std::size_t kExactFrom = 4;
-
-// `count` queries, or all if there are fewer, in an order that is random too.
-std::vector<std::uint32_t> draw_queries(std::size_t num_queries,
-                                        std::size_t count,
-                                        std::uint64_t seed) {
-    std::vector<std::uint64_t> bits(num_queries);
-    RandomStream(seed, Stream::recall_sample, 0).fill(0, 0, bits);
-    std::vector<std::uint32_t> queries(num_queries);
-    std::iota(queries.begin(), queries.end(), 0u);
-    const auto end = queries.begin() + static_cast<std::ptrdiff_t>(std::min(count, num_queries));
-    std::partial_sort(queries.begin(), end, queries.end(), [&](std::uint32_t a, std::uint32_t b) {
-        return bits[a] != bits[b] ? bits[a] < bits[b] : a < b;
-    });
-    queries.erase(end, queries.end());
-    return queries;
-}
 
 std::size_t place_of(std::span<const std::uint32_t> ascending, std::size_t query) {
     return static_cast<std::size_t>(std::lower_bound(ascending.begin(), ascending.end(), query) -
@@ -71,7 +54,8 @@ ProbedSearch::ProbedSearch(const Search& search, const Probes& probes, const Exe
 std::vector<ProbedSearch::Sampled> ProbedSearch::take_sample(std::size_t size,
                                                              std::uint64_t seed,
                                                              const Execution& execution) const {
-    const std::vector<std::uint32_t> drawn = draw_queries(search_.queries.rows, size, seed);
+    const std::vector<std::uint32_t> drawn =
+        random_subset(search_.queries.rows, size, seed, Stream::recall_sample);
     std::vector<std::uint32_t> queries = drawn;
     std::sort(queries.begin(), queries.end());
     const std::size_t num_lists = lists_->size();
