@@ -13,7 +13,7 @@ from torch.utils.data import default_collate
 
 from nearmiss.arrays import Int64, check_integer, check_seed
 from nearmiss.loaders.embeddings import EmbeddingRows
-from nearmiss.loaders.epoch import SharedEpoch
+from nearmiss.loaders.epoch import DrawsPerEpoch
 from nearmiss.loaders.samples import check_add, collated_ids, read_ids, with_added
 from nearmiss.loaders.table_folder import TableFolder
 from nearmiss.negatives import Negatives
@@ -36,7 +36,7 @@ KEYS = {
 }
 
 
-class HardNegativeCollator:
+class HardNegativeCollator(DrawsPerEpoch):
     """Collate samples and give each of them negatives drawn from a mined table.
 
     A draw depends on (seed, epoch, query id) alone: not on the batch, the order, the number of
@@ -170,20 +170,11 @@ class HardNegativeCollator:
         self.seed = check_seed(seed, "seed")
         self.id_key = id_key
         self.base_collate: Collate = default_collate if base_collate is None else base_collate
-        self._clock = self._source if isinstance(self._source, TableFolder) else SharedEpoch()
+        super().__init__(self._source if isinstance(self._source, TableFolder) else None)
         self._table: _Table | None = None
         self._generation = 0  # of the open table, if it is from a folder
         if not isinstance(self._source, TableFolder) or self._source.generation:
             self._open()
-
-    @property
-    def epoch(self) -> int:
-        """The epoch the draws are made for."""
-        return self._clock.epoch
-
-    def set_epoch(self, epoch: int) -> None:
-        """Draw for this epoch from now on. Call it between epochs, also with workers running."""
-        self._clock.set_epoch(epoch)
 
     def __call__(self, samples: Sequence[Any]) -> Any:
         """Collate a list of samples and add their negatives (see the class)."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 import torch
 
 from nearmiss.arrays import check_integer
+from nearmiss.loaders.table_folder import TableFolder
 
 
 class SharedEpoch:
@@ -23,3 +24,19 @@ class SharedEpoch:
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch, for the workers too."""
         self._value.fill_(check_integer(epoch, "epoch", 0, 2**63 - 1))
+
+
+class DrawsPerEpoch:
+    """What draws anew in every epoch: by a folder's epoch, or one of its own."""
+
+    def __init__(self, folder: TableFolder | None = None) -> None:
+        self._clock: SharedEpoch | TableFolder = SharedEpoch() if folder is None else folder
+
+    @property
+    def epoch(self) -> int:
+        """The epoch the draws are made for."""
+        return self._clock.epoch
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw for this epoch from now on. Call it between epochs, also with workers running."""
+        self._clock.set_epoch(epoch)

@@ -16,7 +16,7 @@ from nearmiss.limits import Limits
 from nearmiss.loaders.bank import MemoryBank
 from nearmiss.loaders.collate import KEYS as NEGATIVE_KEYS
 from nearmiss.loaders.embeddings import EmbeddingRows
-from nearmiss.loaders.epoch import SharedEpoch
+from nearmiss.loaders.epoch import DrawsPerEpoch
 from nearmiss.loaders.samples import check_add, read_field, read_ids, with_added
 from nearmiss.mining import mine
 from nearmiss.negatives import Negatives
@@ -32,7 +32,7 @@ KEYS = {
 }
 
 
-class InBatchNegativeCollator:
+class InBatchNegativeCollator(DrawsPerEpoch):
     """Collate samples that carry embeddings, and mine the negatives of each as it goes.
 
     Without a table: negatives are the targets of other samples of the batch, or what a
@@ -129,16 +129,7 @@ class InBatchNegativeCollator:
         self.seed = check_seed(seed, "seed")
         self.id_key = id_key
         self.base_collate = default_collate if base_collate is None else base_collate
-        self._clock = SharedEpoch()
-
-    @property
-    def epoch(self) -> int:
-        """The epoch the draws are made for."""
-        return self._clock.epoch
-
-    def set_epoch(self, epoch: int) -> None:
-        """Draw for this epoch from now on. Call it between epochs, also with workers running."""
-        self._clock.set_epoch(epoch)
+        super().__init__()
 
     def __call__(self, samples: Sequence[Any]) -> Any:
         """Collate a list of samples and add their negatives (see the class)."""
