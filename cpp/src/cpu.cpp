@@ -75,25 +75,37 @@ CpuFeatures detect_cpu() noexcept {
 }
 #elif defined(__aarch64__) && defined(__linux__)
 CpuFeatures detect_cpu() noexcept {
-    constexpr unsigned long kDotProduct = 1ul << 20;  // HWCAP_ASIMDDP
+    constexpr unsigned long kDotProduct = 1ul << 20;     // HWCAP_ASIMDDP
+    constexpr unsigned long kMatrixProduct = 1ul << 13;  // HWCAP2_I8MM
     CpuFeatures cpu;
     cpu.dotprod = (getauxval(AT_HWCAP) & kDotProduct) != 0;
+    cpu.i8mm = (getauxval(AT_HWCAP2) & kMatrixProduct) != 0;
     return cpu;
 }
 #elif defined(__aarch64__) && defined(__APPLE__)
-CpuFeatures detect_cpu() noexcept {
+namespace {
+
+bool has(const char* feature) noexcept {
     int value = 0;
     std::size_t size = sizeof value;
+    return sysctlbyname(feature, &value, &size, nullptr, 0) == 0 && value != 0;
+}
+
+}  // namespace
+
+CpuFeatures detect_cpu() noexcept {
     CpuFeatures cpu;
-    cpu.dotprod =
-        sysctlbyname("hw.optional.arm.FEAT_DotProd", &value, &size, nullptr, 0) == 0 && value != 0;
+    cpu.dotprod = has("hw.optional.arm.FEAT_DotProd");
+    cpu.i8mm = has("hw.optional.arm.FEAT_I8MM");
     return cpu;
 }
 #elif defined(_M_ARM64)
 CpuFeatures detect_cpu() noexcept {
-    constexpr DWORD kDotProduct = 43;  // PF_ARM_V82_DP_INSTRUCTIONS_AVAILABLE
+    constexpr DWORD kDotProduct = 43;     // PF_ARM_V82_DP_INSTRUCTIONS_AVAILABLE
+    constexpr DWORD kMatrixProduct = 66;  // PF_ARM_V82_I8MM_INSTRUCTIONS_AVAILABLE
     CpuFeatures cpu;
     cpu.dotprod = IsProcessorFeaturePresent(kDotProduct) != 0;
+    cpu.i8mm = IsProcessorFeaturePresent(kMatrixProduct) != 0;
     return cpu;
 }
 #else

@@ -13,6 +13,7 @@ struct CpuFeatures {
     bool avx512 = false;
     bool avx512_vnni = false;
     bool dotprod = false;  // SDOT and UDOT of ARM
+    bool i8mm = false;     // USMMLA and its like
 };
 
 [[nodiscard]] CpuFeatures detect_cpu() noexcept;

@@ -176,28 +176,40 @@ struct CodeShape {
     std::size_t segment_steps;
     std::size_t num_panels;
     std::uint32_t tile_begin, tile_end;
-    int query_limit;  // 2 * segment_steps * kMaxRowCode * query_limit <= kMaxSegmentSum, or wide
+    // Of queries' int8 codes: 2 * segment_steps * kMaxRowCode * limit <= kMaxSegmentSum, or wide.
+    // Of all int16 codes: 2 * steps * limit^2 <= kMaxInt16Sum.
+    int limit;
 };
 
-bool screens_codes_right(const KernelTable& table, const CodeShape& shape) {
+// The codes of the panels and tiles of a task.
+struct CodeBytes {
+    AlignedBuffer<std::uint8_t> panels;
+    AlignedBuffer<std::int8_t> tiles;
+
+    explicit CodeBytes(const CodeShape& shape)
+        : panels(kMaxPanels * shape.steps * kPanelStepBytes),
+          tiles(shape.tile_end * shape.steps * kTileStepBytes) {}
+};
+
+// One in two is at a limit.
+int some_code(Numbers& numbers, int limit) {
+    return std::clamp(numbers.within(2 * limit), -limit, limit);
+}
+
+bool screens_codes_right(KernelTable::Codes KernelTable::* codes,
+                         const KernelTable& table,
+                         const CodeShape& shape,
+                         const CodeBytes& bytes,
+                         const std::vector<CodeStart>& starts) {
     Numbers numbers(shape.steps);
     const std::size_t panel_bytes = shape.steps * kPanelStepBytes;
-    AlignedBuffer<std::uint8_t> panels(kMaxPanels * panel_bytes);
-    for (std::size_t i = 0; i < panels.size(); ++i)
-        panels[i] = static_cast<std::uint8_t>(
-            kCodeOffset + std::clamp(numbers.within(2 * kMaxRowCode), -kMaxRowCode, kMaxRowCode));
-    AlignedBuffer<std::int8_t> tiles(shape.tile_end * shape.steps * kTileStepBytes);
-    for (std::size_t i = 0; i < tiles.size(); ++i)
-        tiles[i] = static_cast<std::int8_t>(std::clamp(
-            numbers.within(2 * shape.query_limit), -shape.query_limit, shape.query_limit));
-    const auto starts = starts_of(tiles, shape.tile_end, shape.steps, shape.segment_steps);
     const auto terms = numbers.integers(kMaxPanels * kPanelRows, 50);
     const auto factors = numbers.integers(shape.tile_end * kTileQueries, 9);
-    const CodeScreenTask task{{panels.data(), panels.data() + panel_bytes},
-                              {panels.data(), panels.data()},
+    const CodeScreenTask task{{bytes.panels.data(), bytes.panels.data() + panel_bytes},
+                              {bytes.panels.data(), bytes.panels.data()},
                               {terms.data(), terms.data() + kPanelRows},
                               shape.num_panels,
-                              tiles.data(),
+                              bytes.tiles.data(),
                               starts.data(),
                               factors.data(),
                               shape.steps,
@@ -206,71 +218,59 @@ bool screens_codes_right(const KernelTable& table, const CodeShape& shape) {
                               shape.tile_end,
                               nullptr,
                               nullptr};
-    return screens_right(table.int8.screen, kernel_table_scalar.int8.screen, task);
+    return screens_right((table.*codes).screen, (kernel_table_scalar.*codes).screen, task);
 }
 
-std::int16_t int16_code(Numbers& numbers, int limit) {
-    return static_cast<std::int16_t>(std::clamp(numbers.within(2 * limit), -limit, limit));
-}
-
-struct Int16Shape {
-    std::size_t steps;
-    std::size_t num_panels;
-    std::uint32_t tile_begin, tile_end;
-    int limit;  // 2 * steps * limit^2 <= kMaxInt16Sum
-};
-
-bool screens_int16_codes_right(const KernelTable& table, const Int16Shape& shape) {
+bool screens_int8_codes_right(const KernelTable& table, const CodeShape& shape) {
     Numbers numbers(shape.steps);
-    const std::size_t panel_bytes = shape.steps * kPanelStepBytes;
-    AlignedBuffer<std::uint8_t> panels(kMaxPanels * panel_bytes);
-    AlignedBuffer<std::int8_t> tiles(shape.tile_end * shape.steps * kTileStepBytes);
-    const auto fill = [&](auto& bytes) {
-        for (std::size_t i = 0; i < bytes.size(); i += sizeof(std::int16_t)) {
-            const std::int16_t code = int16_code(numbers, shape.limit);
-            std::memcpy(bytes.data() + i, &code, sizeof code);
+    CodeBytes bytes(shape);
+    for (std::size_t i = 0; i < bytes.panels.size(); ++i)
+        bytes.panels[i] = static_cast<std::uint8_t>(kCodeOffset + some_code(numbers, kMaxRowCode));
+    for (std::size_t i = 0; i < bytes.tiles.size(); ++i)
+        bytes.tiles[i] = static_cast<std::int8_t>(some_code(numbers, shape.limit));
+    return screens_codes_right(
+        &KernelTable::int8,
+        table,
+        shape,
+        bytes,
+        starts_of(bytes.tiles, shape.tile_end, shape.steps, shape.segment_steps));
+}
+
+bool screens_int16_codes_right(const KernelTable& table, const CodeShape& shape) {
+    Numbers numbers(shape.steps);
+    CodeBytes bytes(shape);
+    const auto fill = [&](auto& codes) {
+        for (std::size_t i = 0; i < codes.size(); i += sizeof(std::int16_t)) {
+            const auto code = static_cast<std::int16_t>(some_code(numbers, shape.limit));
+            std::memcpy(codes.data() + i, &code, sizeof code);
         }
     };
-    fill(panels);
-    fill(tiles);
+    fill(bytes.panels);
+    fill(bytes.tiles);
     const std::vector<CodeStart> starts(shape.tile_end * kTileQueries);
-    const auto terms = numbers.integers(kMaxPanels * kPanelRows, 50);
-    const auto factors = numbers.integers(shape.tile_end * kTileQueries, 9);
-    const CodeScreenTask task{{panels.data(), panels.data() + panel_bytes},
-                              {panels.data(), panels.data()},
-                              {terms.data(), terms.data() + kPanelRows},
-                              shape.num_panels,
-                              tiles.data(),
-                              starts.data(),
-                              factors.data(),
-                              shape.steps,
-                              shape.steps,
-                              shape.tile_begin,
-                              shape.tile_end,
-                              nullptr,
-                              nullptr};
-    return screens_right(table.int16.screen, kernel_table_scalar.int16.screen, task);
+    return screens_codes_right(&KernelTable::int16, table, shape, bytes, starts);
 }
 
-bool screen_int16_codes_is_right(const KernelTable& table) {
-    for (const Int16Shape& shape : {Int16Shape{1, 1, 0, 1, kMaxInt16Code},
-                                    Int16Shape{7, 2, 1, 4, 12000},
-                                    Int16Shape{33, 2, 0, 9, 5600},
-                                    Int16Shape{40, 1, 2, 7, 5100}})
-        if (!screens_int16_codes_right(table, shape)) return false;
-    return true;
-}
-
-bool screen_codes_is_right(const KernelTable& table) {
+bool screen_int8_codes_is_right(const KernelTable& table) {
     // The sums of the second wrap around 16 bits again and again.
     for (const CodeShape& shape : {CodeShape{1, 24, 1, 0, 1, kMaxQueryCode},
                                    CodeShape{7, 2, 2, 1, 4, kMaxQueryCode},
                                    CodeShape{33, 24, 2, 0, 9, 5},
                                    CodeShape{41, 8, 1, 2, 7, 16},
+                                   CodeShape{20, 8, 2, 1, 3, 16},
                                    CodeShape{9, 2, 2, 3, 4, kMaxQueryCode}})
-        if (!screens_codes_right(table, shape)) return false;
+        if (!screens_int8_codes_right(table, shape)) return false;
     return !table.int8.sums_are_wide ||
-           screens_codes_right(table, {31, 16, 2, 0, 3, kMaxWideQueryCode});
+           screens_int8_codes_right(table, {31, 16, 2, 0, 3, kMaxWideQueryCode});
+}
+
+bool screen_int16_codes_is_right(const KernelTable& table) {
+    for (const CodeShape& shape : {CodeShape{1, 1, 1, 0, 1, kMaxInt16Code},
+                                   CodeShape{7, 7, 2, 1, 4, 12000},
+                                   CodeShape{33, 33, 2, 0, 9, 5600},
+                                   CodeShape{40, 40, 1, 2, 7, 5100}})
+        if (!screens_int16_codes_right(table, shape)) return false;
+    return true;
 }
 
 // ---- few rows ------------------------------------------------------------------------------------
@@ -704,7 +704,7 @@ std::string wrong_answer(const KernelTable& table) {
     const FloatEnvironment environment;
     if (!screen_is_right(table)) return "screen";
     if (!near_greatest_is_right(table)) return "near_greatest";
-    if (!screen_codes_is_right(table)) return "int8.screen";
+    if (!screen_int8_codes_is_right(table)) return "int8.screen";
     if (!screen_int16_codes_is_right(table)) return "int16.screen";
     if (!rotate_is_right(table)) return "rotate";
     if (!quantise_is_right(table)) return "int8.quantise";

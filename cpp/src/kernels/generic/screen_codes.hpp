@@ -8,6 +8,9 @@
 // 150 GMAC/s per core, where the float32 tile does 50. One step per iteration: with more, GCC 12
 // spills.) Sums in 32 bits, of int16 codes everywhere and of int8 codes on targets that add four
 // products at once, walk through all segments as if they were one.
+//
+// Where an instruction multiplies several rows by several queries, a sum is of kQueries queries,
+// and kStepsAtOnce steps are taken at a time.
 #pragma once
 
 #include "kernels/generic/screen.hpp"
@@ -27,14 +30,16 @@ struct Int8Codes {
     using Rows = RowCodes;
     using Query = QueryCodes;
     static constexpr bool kSumsAreWide = kCodeSumsAreWide;
+    static constexpr std::size_t kQueries = kCodeQueries;
+    static constexpr std::size_t kStepsAtOnce = kCodeStepsAtOnce;
 
-    static Sums start(const CodeStart& start) { return start_sums(start); }
+    static Sums start(const CodeStart* starts) { return start_sums(starts); }
     static Rows load_rows(const std::uint8_t* p) { return load_row_codes(p); }
-    static Query broadcast(const std::int8_t* p) { return broadcast_query_codes(p); }
+    static Query load_queries(const std::int8_t* p) { return load_query_codes(p); }
     static Sums multiply_add(Sums sums, Rows rows, Query query) {
         return multiply_add_codes(sums, rows, query);
     }
-    static I32 widen(Sums sums) { return widen_sums(sums); }
+    static I32 widen(Sums sums, std::size_t query) { return widen_sums(sums, query); }
 };
 
 // Codes of int16, two to a step.
@@ -43,20 +48,27 @@ struct Int16Codes {
     using Rows = Int16RowCodes;
     using Query = Int16QueryCodes;
     static constexpr bool kSumsAreWide = true;
+    static constexpr std::size_t kQueries = 1;
+    static constexpr std::size_t kStepsAtOnce = 1;
 
-    static Sums start(const CodeStart& start) { return start_int16_sums(start); }
+    static Sums start(const CodeStart* start) { return start_int16_sums(*start); }
     static Rows load_rows(const std::uint8_t* p) { return load_int16_row_codes(p); }
-    static Query broadcast(const std::int8_t* p) { return broadcast_int16_query_codes(p); }
+    static Query load_queries(const std::int8_t* p) { return broadcast_int16_query_codes(p); }
     static Sums multiply_add(Sums sums, Rows rows, Query query) {
         return multiply_add_int16_codes(sums, rows, query);
     }
-    static I32 widen(Sums sums) { return int16_sums_of(sums); }
+    static I32 widen(Sums sums, std::size_t) { return int16_sums_of(sums); }
 };
 
 // Of one tile and one panel.
 template <class Codes>
 struct CodeAccumulators {
-    typename Codes::Sums at[kTileQueries][kVectors];
+    static_assert(kTileQueries % Codes::kQueries == 0);
+    typename Codes::Sums at[kTileQueries / Codes::kQueries][kVectors];
+
+    NEARMISS_ALWAYS_INLINE I32 widened(std::size_t query, std::size_t vector) const {
+        return Codes::widen(at[query / Codes::kQueries][vector], query % Codes::kQueries);
+    }
 };
 
 // Exact sums of a tile and a panel, in memory: they are touched once per segment.
@@ -83,33 +95,81 @@ struct CodeCursor {
         starts_per_tile = segments * kTileQueries;
     }
 
-    NEARMISS_ALWAYS_INLINE void advance() {
-        unrolled<kPanels>([&](auto p) NEARMISS_ALWAYS_INLINE { panels[p] += kPanelStepBytes; });
-        unrolled<kTiles>([&](auto t) NEARMISS_ALWAYS_INLINE { tiles[t] += kTileStepBytes; });
+    NEARMISS_ALWAYS_INLINE void advance(std::size_t steps) {
+        unrolled<kPanels>([&](auto p)
+                              NEARMISS_ALWAYS_INLINE { panels[p] += steps * kPanelStepBytes; });
+        unrolled<kTiles>([&](auto t)
+                             NEARMISS_ALWAYS_INLINE { tiles[t] += steps * kTileStepBytes; });
     }
 };
 
+// The next Codes::kStepsAtOnce steps. Of rows and queries, those that need fewer registers are held
+// while the others stream by.
 template <class Codes, std::size_t kPanels, std::size_t kTiles>
 NEARMISS_ALWAYS_INLINE inline void accumulate_codes(
     CodeAccumulators<Codes> (&sums)[kTiles][kPanels],
     const CodeCursor<kPanels, kTiles>& at) {
-    typename Codes::Rows rows[kPanels][kVectors];
-    unrolled<kPanels>([&](auto p) NEARMISS_ALWAYS_INLINE {
-        unrolled<kVectors>([&](auto v) NEARMISS_ALWAYS_INLINE {
-            rows[p][v] = Codes::load_rows(at.panels[p] + v * (kPanelStepBytes / kVectors));
+    constexpr std::size_t kGroups = kTileQueries / Codes::kQueries;
+    const auto load_rows = [&](auto p, auto v) NEARMISS_ALWAYS_INLINE {
+        return Codes::load_rows(at.panels[p] + v * (kPanelStepBytes / kVectors));
+    };
+    const auto load_queries = [&](auto t, auto g) NEARMISS_ALWAYS_INLINE {
+        return Codes::load_queries(at.tiles[t] + g * (kTileStepBytes / kGroups));
+    };
+    if constexpr (Codes::kQueries == 1) {
+        typename Codes::Rows rows[kPanels][kVectors];
+        unrolled<kPanels>([&](auto p) NEARMISS_ALWAYS_INLINE {
+            unrolled<kVectors>([&](auto v)
+                                   NEARMISS_ALWAYS_INLINE { rows[p][v] = load_rows(p, v); });
         });
-    });
-    unrolled<kTiles>([&](auto t) NEARMISS_ALWAYS_INLINE {
-        unrolled<kTileQueries>([&](auto q) NEARMISS_ALWAYS_INLINE {
-            const typename Codes::Query query = Codes::broadcast(at.tiles[t] + q * 4);
-            unrolled<kPanels>([&](auto p) NEARMISS_ALWAYS_INLINE {
-                unrolled<kVectors>([&](auto v) NEARMISS_ALWAYS_INLINE {
-                    typename Codes::Sums& sum = sums[t][p].at[q][v];
-                    sum = Codes::multiply_add(sum, rows[p][v], query);
+        unrolled<kTiles>([&](auto t) NEARMISS_ALWAYS_INLINE {
+            unrolled<kGroups>([&](auto g) NEARMISS_ALWAYS_INLINE {
+                const typename Codes::Query query = load_queries(t, g);
+                unrolled<kPanels>([&](auto p) NEARMISS_ALWAYS_INLINE {
+                    unrolled<kVectors>([&](auto v) NEARMISS_ALWAYS_INLINE {
+                        typename Codes::Sums& sum = sums[t][p].at[g][v];
+                        sum = Codes::multiply_add(sum, rows[p][v], query);
+                    });
                 });
             });
         });
+    } else {
+        typename Codes::Query queries[kTiles][kGroups];
+        unrolled<kTiles>([&](auto t) NEARMISS_ALWAYS_INLINE {
+            unrolled<kGroups>([&](auto g)
+                                  NEARMISS_ALWAYS_INLINE { queries[t][g] = load_queries(t, g); });
+        });
+        unrolled<kPanels>([&](auto p) NEARMISS_ALWAYS_INLINE {
+            unrolled<kVectors>([&](auto v) NEARMISS_ALWAYS_INLINE {
+                const typename Codes::Rows rows = load_rows(p, v);
+                unrolled<kTiles>([&](auto t) NEARMISS_ALWAYS_INLINE {
+                    unrolled<kGroups>([&](auto g) NEARMISS_ALWAYS_INLINE {
+                        typename Codes::Sums& sum = sums[t][p].at[g][v];
+                        sum = Codes::multiply_add(sum, rows, queries[t][g]);
+                    });
+                });
+            });
+        });
+    }
+}
+
+// The last step where two are taken at a time: a step of zeros goes with it.
+template <class Codes, std::size_t kPanels, std::size_t kTiles>
+NEARMISS_ALWAYS_INLINE inline void accumulate_last_codes(
+    CodeAccumulators<Codes> (&sums)[kTiles][kPanels],
+    CodeCursor<kPanels, kTiles> at) {
+    static_assert(Codes::kStepsAtOnce == 2);
+    alignas(64) std::uint8_t panels[kPanels][2 * kPanelStepBytes] = {};
+    alignas(64) std::int8_t tiles[kTiles][2 * kTileStepBytes] = {};
+    unrolled<kPanels>([&](auto p) NEARMISS_ALWAYS_INLINE {
+        __builtin_memcpy(panels[p], at.panels[p], kPanelStepBytes);
+        at.panels[p] = panels[p];
     });
+    unrolled<kTiles>([&](auto t) NEARMISS_ALWAYS_INLINE {
+        __builtin_memcpy(tiles[t], at.tiles[t], kTileStepBytes);
+        at.tiles[t] = tiles[t];
+    });
+    accumulate_codes<Codes, kPanels, kTiles>(sums, at);
 }
 
 // Sums over the next `steps`, from what `start(of tile t, query q)` says.
@@ -119,17 +179,26 @@ NEARMISS_ALWAYS_INLINE inline void sum_steps(CodeAccumulators<Codes> (&sums)[kTi
                                              std::size_t steps,
                                              const Start& start) {
     unrolled<kTiles>([&](auto t) NEARMISS_ALWAYS_INLINE {
-        unrolled<kTileQueries>([&](auto q) NEARMISS_ALWAYS_INLINE {
-            const typename Codes::Sums first = Codes::start(start(t, q));
+        unrolled<kTileQueries / Codes::kQueries>([&](auto g) NEARMISS_ALWAYS_INLINE {
+            CodeStart starts[Codes::kQueries];
+            unrolled<Codes::kQueries>([&](auto q) NEARMISS_ALWAYS_INLINE {
+                starts[q] = start(t, g * Codes::kQueries + q);
+            });
+            const typename Codes::Sums first = Codes::start(starts);
             unrolled<kPanels>([&](auto p) NEARMISS_ALWAYS_INLINE {
                 unrolled<kVectors>([&](auto v)
-                                       NEARMISS_ALWAYS_INLINE { sums[t][p].at[q][v] = first; });
+                                       NEARMISS_ALWAYS_INLINE { sums[t][p].at[g][v] = first; });
             });
         });
     });
-    for (std::size_t step = 0; step < steps; ++step) {
+    for (std::size_t i = 0; i < steps / Codes::kStepsAtOnce; ++i) {
         accumulate_codes<Codes, kPanels, kTiles>(sums, cursor);
-        cursor.advance();
+        cursor.advance(Codes::kStepsAtOnce);
+    }
+    if constexpr (Codes::kStepsAtOnce > 1) {
+        if (steps % Codes::kStepsAtOnce == 0) return;
+        accumulate_last_codes<Codes, kPanels, kTiles>(sums, cursor);
+        cursor.advance(1);
     }
 }
 
@@ -153,7 +222,7 @@ NEARMISS_ALWAYS_INLINE inline void sum_by_segments(const CodeScreenTask& task,
     sum_segment<Codes, kPanels, kTiles>(sums, cursor, first);
     for_each_pair<kPanels, kTiles>([&](auto t, auto p) NEARMISS_ALWAYS_INLINE {
         for_each_accumulator([&](auto q, auto v) NEARMISS_ALWAYS_INLINE {
-            store_i32(&wide[t][p].at[q][v * kLanes], Codes::widen(sums[t][p].at[q][v]));
+            store_i32(&wide[t][p].at[q][v * kLanes], sums[t][p].widened(q, v));
         });
     });
     for (std::size_t done = first; done < task.steps; done += task.segment_steps) {
@@ -164,7 +233,7 @@ NEARMISS_ALWAYS_INLINE inline void sum_by_segments(const CodeScreenTask& task,
         for_each_pair<kPanels, kTiles>([&](auto t, auto p) NEARMISS_ALWAYS_INLINE {
             for_each_accumulator([&](auto q, auto v) NEARMISS_ALWAYS_INLINE {
                 std::int32_t* place = &wide[t][p].at[q][v * kLanes];
-                store_i32(place, add(Codes::widen(more[t][p].at[q][v]), load_i32(place)));
+                store_i32(place, add(more[t][p].widened(q, v), load_i32(place)));
             });
         });
     }
@@ -227,7 +296,7 @@ NEARMISS_ALWAYS_INLINE inline void screen_some_codes(const CodeScreenTask& task,
         sum_in_one_walk<Codes, kPanels, kTiles>(task, cursor, sums);
         for_each_pair<kPanels, kTiles>([&](auto i, auto p) NEARMISS_ALWAYS_INLINE {
             look(i, p, [&](auto q, auto v) NEARMISS_ALWAYS_INLINE {
-                return Codes::widen(sums[i][p].at[q][v]);
+                return sums[i][p].widened(q, v);
             });
         });
     } else {

@@ -76,6 +76,9 @@ inline I32 round_to_i32(F32 v) { return {_mm256_cvtps_epi32(v)}; }
 
 // Whether CodeSums hold 32 bits.
 constexpr bool kCodeSumsAreWide = false;
+// Of how many queries CodeSums are, and how many steps they take at a time.
+constexpr std::size_t kCodeQueries = 1;
+constexpr std::size_t kCodeStepsAtOnce = 1;
 // How the tile of codes runs, compared with the float32 tile.
 constexpr float kCodeSpeed = 3;
 
@@ -89,18 +92,18 @@ using QueryCodes = __m256i;  // 8 times the same 4 codes
 inline __m256i broadcast_four_bytes(const void* p) {
     return _mm256_broadcastd_epi32(_mm_loadu_si32(p));
 }
-inline CodeSums start_sums(const nearmiss::kernels::CodeStart& start) {
-    return {broadcast_four_bytes(&start.even)};
+inline CodeSums start_sums(const nearmiss::kernels::CodeStart* start) {
+    return {broadcast_four_bytes(&start->even)};
 }
 inline RowCodes load_row_codes(const std::uint8_t* p) {
     return _mm256_load_si256(reinterpret_cast<const __m256i*>(p));
 }
-inline QueryCodes broadcast_query_codes(const std::int8_t* p) { return broadcast_four_bytes(p); }
+inline QueryCodes load_query_codes(const std::int8_t* p) { return broadcast_four_bytes(p); }
 // sums + the four products of every row's codes with the query's.
 inline CodeSums multiply_add_codes(CodeSums sums, RowCodes rows, QueryCodes query) {
     return {_mm256_add_epi16(sums.pairs, _mm256_maddubs_epi16(rows, query))};
 }
-inline I32 widen_sums(CodeSums sums) {
+inline I32 widen_sums(CodeSums sums, std::size_t) {
     return {_mm256_madd_epi16(sums.pairs, _mm256_set1_epi16(1))};
 }
 

@@ -8,6 +8,9 @@ namespace {
 
 // Whether CodeSums hold 32 bits.
 constexpr bool kCodeSumsAreWide = false;
+// Of how many queries CodeSums are, and how many steps they take at a time.
+constexpr std::size_t kCodeQueries = 1;
+constexpr std::size_t kCodeStepsAtOnce = 1;
 // How the tile of codes runs, compared with the float32 tile.
 constexpr float kCodeSpeed = 3;
 
@@ -16,14 +19,14 @@ struct CodeSums {
     __m512i pairs;
 };
 
-inline CodeSums start_sums(const nearmiss::kernels::CodeStart& start) {
-    return {broadcast_four_bytes(&start.even)};
+inline CodeSums start_sums(const nearmiss::kernels::CodeStart* start) {
+    return {broadcast_four_bytes(&start->even)};
 }
 // sums + the four products of every row's codes with the query's.
 inline CodeSums multiply_add_codes(CodeSums sums, RowCodes rows, QueryCodes query) {
     return {_mm512_add_epi16(sums.pairs, _mm512_maddubs_epi16(rows, query))};
 }
-inline I32 widen_sums(CodeSums sums) {
+inline I32 widen_sums(CodeSums sums, std::size_t) {
     return {_mm512_madd_epi16(sums.pairs, _mm512_set1_epi16(1))};
 }
 

@@ -85,7 +85,7 @@ inline __m512i broadcast_four_bytes(const void* p) {
     return _mm512_broadcastd_epi32(_mm_loadu_si32(p));
 }
 inline RowCodes load_row_codes(const std::uint8_t* p) { return _mm512_load_si512(p); }
-inline QueryCodes broadcast_query_codes(const std::int8_t* p) { return broadcast_four_bytes(p); }
+inline QueryCodes load_query_codes(const std::int8_t* p) { return broadcast_four_bytes(p); }
 inline Int16RowCodes load_int16_row_codes(const std::uint8_t* p) { return load_row_codes(p); }
 inline Int16QueryCodes broadcast_int16_query_codes(const std::int8_t* p) {
     return broadcast_four_bytes(p);

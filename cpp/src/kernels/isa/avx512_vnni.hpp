@@ -8,6 +8,9 @@ namespace {
 
 // Whether CodeSums hold 32 bits.
 constexpr bool kCodeSumsAreWide = true;
+// Of how many queries CodeSums are, and how many steps they take at a time.
+constexpr std::size_t kCodeQueries = 1;
+constexpr std::size_t kCodeStepsAtOnce = 1;
 // How the tile of codes runs, compared with the float32 tile.
 constexpr float kCodeSpeed = 4;
 
@@ -26,14 +29,14 @@ inline CodeSums from_i32(__m512i lanes) { return {lanes}; }
 inline __m512i to_i32(CodeSums sums) { return sums.lanes; }
 #endif
 
-inline CodeSums start_sums(const nearmiss::kernels::CodeStart& start) {
-    return from_i32(_mm512_set1_epi32(start.sum));
+inline CodeSums start_sums(const nearmiss::kernels::CodeStart* start) {
+    return from_i32(_mm512_set1_epi32(start->sum));
 }
 // sums + the four products of every row's codes with the query's.
 inline CodeSums multiply_add_codes(CodeSums sums, RowCodes rows, QueryCodes query) {
     return from_i32(_mm512_dpbusd_epi32(to_i32(sums), rows, query));
 }
-inline I32 widen_sums(CodeSums sums) { return {to_i32(sums)}; }
+inline I32 widen_sums(CodeSums sums, std::size_t) { return {to_i32(sums)}; }
 
 // How the tile of int16 codes runs, compared with the float32 tile.
 constexpr float kInt16Speed = 2;
@@ -41,7 +44,7 @@ constexpr float kInt16Speed = 2;
 using Int16Sums = CodeSums;  // sixteen rows
 
 inline Int16Sums start_int16_sums(const nearmiss::kernels::CodeStart& start) {
-    return start_sums(start);
+    return start_sums(&start);
 }
 // sums + the two products of every row's codes with the query's.
 inline Int16Sums multiply_add_int16_codes(Int16Sums sums,
@@ -49,6 +52,6 @@ inline Int16Sums multiply_add_int16_codes(Int16Sums sums,
                                           Int16QueryCodes query) {
     return from_i32(_mm512_dpwssd_epi32(to_i32(sums), rows, query));
 }
-inline I32 int16_sums_of(Int16Sums sums) { return widen_sums(sums); }
+inline I32 int16_sums_of(Int16Sums sums) { return {to_i32(sums)}; }
 
 }  // namespace

@@ -74,25 +74,6 @@ inline F32 to_f32(I32 a) { return {vcvtq_f32_s32(a.lanes)}; }
 // To the nearest integer; |v| < 2^22.
 inline I32 round_to_i32(F32 v) { return {vcvtnq_s32_f32(v.lanes)}; }
 
-// ---- codes -----------------------------------------------------------------------------------------
-struct RowCodes {
-    int8x16_t codes;  // 4 rows x 4 codes, without their offset
-};
-struct QueryCodes {
-    int8x16_t codes;  // 4 times the same 4 codes
-};
-
-// Flipping the highest bit takes the offset off, so there is nothing to undo at the start.
-inline RowCodes load_row_codes(const std::uint8_t* p) {
-    static_assert(nearmiss::kernels::kCodeOffset == 0x80);
-    return {vreinterpretq_s8_u8(veorq_u8(vld1q_u8(p), vdupq_n_u8(0x80)))};
-}
-inline QueryCodes broadcast_query_codes(const std::int8_t* p) {
-    std::int32_t four;
-    __builtin_memcpy(&four, p, sizeof four);
-    return {vreinterpretq_s8_s32(vdupq_n_s32(four))};
-}
-
 // ---- int16 codes -----------------------------------------------------------------------------------
 // How their tile runs, compared with the float32 tile: four instructions for what that does in two.
 constexpr float kInt16Speed = 0.5f;

@@ -148,6 +148,9 @@ inline I32 round_to_i32(F32 v) {
 
 // Whether CodeSums hold 32 bits.
 constexpr bool kCodeSumsAreWide = true;
+// Of how many queries CodeSums are, and how many steps they take at a time.
+constexpr std::size_t kCodeQueries = 1;
+constexpr std::size_t kCodeStepsAtOnce = 1;
 // How the tile of codes runs, compared with the float32 tile.
 constexpr float kCodeSpeed = 1;
 
@@ -160,8 +163,8 @@ struct QueryCodes {
     std::int8_t at[4];
 };
 
-inline CodeSums start_sums(const nearmiss::kernels::CodeStart& start) {
-    return broadcast_i32(start.sum);
+inline CodeSums start_sums(const nearmiss::kernels::CodeStart* start) {
+    return broadcast_i32(start->sum);
 }
 inline RowCodes load_row_codes(const std::uint8_t* p) {
     RowCodes codes;
@@ -169,7 +172,7 @@ inline RowCodes load_row_codes(const std::uint8_t* p) {
         for (std::size_t j = 0; j < 4; ++j) codes.at[i][j] = p[4 * i + j];
     return codes;
 }
-inline QueryCodes broadcast_query_codes(const std::int8_t* p) { return {{p[0], p[1], p[2], p[3]}}; }
+inline QueryCodes load_query_codes(const std::int8_t* p) { return {{p[0], p[1], p[2], p[3]}}; }
 // sums + the four products of every row's codes with the query's.
 inline CodeSums multiply_add_codes(CodeSums sums, RowCodes rows, QueryCodes query) {
     for (std::size_t i = 0; i < kLanes; ++i)
@@ -177,7 +180,7 @@ inline CodeSums multiply_add_codes(CodeSums sums, RowCodes rows, QueryCodes quer
             sums.lane[i] += static_cast<std::int32_t>(rows.at[i][j]) * query.at[j];
     return sums;
 }
-inline I32 widen_sums(CodeSums sums) { return sums; }
+inline I32 widen_sums(CodeSums sums, std::size_t) { return sums; }
 
 // How the tile of int16 codes runs, compared with the float32 tile.
 constexpr float kInt16Speed = 1;
