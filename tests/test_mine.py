@@ -129,6 +129,42 @@ def test_many_blocks_of_queries_and_rows(metric):
     assert_same_table(found, expected)
 
 
+@pytest.mark.parametrize("precision", ["float32", "int8", "int16"])
+@pytest.mark.parametrize("others", ["names", "groups", "values"])
+def test_rows_above_a_ceiling_are_counted(precision, others):
+    """Those that no other limit rules out: positives, their duplicates and others may be above."""
+    rng = np.random.default_rng(12)
+    queries = rng.normal(size=(61, 40)).astype(np.float32)
+    corpus = rng.normal(size=(3011, 40)).astype(np.float32)
+    corpus[rng.permutation(3011)[:200]] = corpus[5]
+    every = oracle.scores(queries, corpus, "ip")
+    ceiling = np.quantile(every, rng.choice([0.5, 0.9, 0.995], 61), axis=1).diagonal()
+    nearest = np.argsort(-every, axis=1)
+    limits = {
+        "positives": [[5], *nearest[1:, :1].tolist()],
+        "exclude": [*nearest[:5, 3:9].tolist(), *[[]] * 56],  # few: most panels name no row
+        "max_score": ceiling,
+    }
+    admissible = np.ones((61, 3011), bool)
+    for i, positives in enumerate(limits["positives"]):
+        admissible[i, positives] = admissible[i, limits["exclude"][i]] = False
+        same = (corpus[:, None] == corpus[positives]).all(axis=2).any(axis=1)
+        admissible[i, same] = False
+    if others == "groups":
+        limits["query_groups"] = rng.integers(-1, 4, 61)
+        limits["corpus_groups"] = rng.integers(-1, 4, 3011)
+        own = limits["query_groups"][:, None] == limits["corpus_groups"]
+        admissible &= ~own | (limits["query_groups"] < 0)[:, None]
+    if others == "values":
+        limits["corpus_values"] = rng.integers(0, 9, 3011)
+        limits["max_value"] = rng.integers(1, 9, 61)
+        admissible &= limits["corpus_values"] < limits["max_value"][:, None]
+    found = nm.mine(queries, corpus, num_negatives=4, metric="ip", precision=precision, **limits)
+    above = (admissible & (every > ceiling[:, None])).sum()
+    assert above > 61 * 10
+    assert found.stats["skipped"]["max_score"] == above
+
+
 def test_draws_where_the_own_group_fills_nearly_all_of_a_range_of_values():
     """Drawing and turning away would go on for long: those left must all be found."""
     rng = np.random.default_rng(11)

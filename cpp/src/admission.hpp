@@ -15,7 +15,6 @@
 #include <vector>
 
 #include "duplicates.hpp"
-#include "kernels/kernels.hpp"
 #include "nearmiss/limits.hpp"
 #include "nearmiss/mine.hpp"
 
@@ -71,12 +70,6 @@ class Admission {
                 std::binary_search(listed_.begin(), listed_.end(), row)) ||
                duplicate(row);
     }
-    // Whether it shows at a glance that none of kPanelRows rows is ruled out, from `first` on,
-    // which is a multiple of that.
-    [[nodiscard]] bool clears_panel(std::uint32_t first) const noexcept {
-        return (listed_digest_ & digest(first)) == 0 && positive_classes_.empty() &&
-               !rules_->use_values() && !rules_->use_groups();
-    }
     // Whether rows of this group are ruled out. Only where groups are used.
     [[nodiscard]] bool wrong_group(std::int64_t group) const noexcept {
         const bool same = group_ >= 0 && group == group_;
@@ -90,6 +83,10 @@ class Admission {
 
     // The rows named by positives, exclude and self_rows, ascending and unique.
     [[nodiscard]] std::span<const std::uint32_t> listed() const noexcept { return listed_; }
+    // The classes of several rows that positives are of, ascending: all of these are ruled out.
+    [[nodiscard]] std::span<const std::uint32_t> positive_classes() const noexcept {
+        return positive_classes_;
+    }
     [[nodiscard]] std::int64_t group() const noexcept { return group_; }
     [[nodiscard]] double min_value() const noexcept { return min_value_; }  // closed
     [[nodiscard]] double max_value() const noexcept { return max_value_; }  // open
@@ -109,10 +106,9 @@ class Admission {
                                   positive_classes_.end(),
                                   rules_->duplicates->class_of_row[row]);
     }
-    // One of 64 bits, the same for all rows that are packed together if rows keep their order.
+    // One of 64 bits.
     [[nodiscard]] static std::uint64_t digest(std::uint32_t row) noexcept {
-        constexpr auto kRows = static_cast<std::uint32_t>(kernels::kPanelRows);
-        return std::uint64_t{1} << (row / kRows * 0x9E3779B1u >> 26);
+        return std::uint64_t{1} << (row * 0x9E3779B1u >> 26);
     }
 
     const AdmissionRules* rules_;

@@ -44,6 +44,11 @@ void order_by_group(PackedCorpus& corpus) {
         return corpus.groups[a] < corpus.groups[b];
     });
     corpus.set_order(std::move(rows));
+    for (std::size_t first = 0; first < corpus.num_rows(); first += kPanelRows) {
+        const std::size_t last = std::min(first + kPanelRows, corpus.num_rows()) - 1;
+        corpus.panel_groups.push_back(
+            {corpus.groups[corpus.row_at(first)], corpus.groups[corpus.row_at(last)]});
+    }
 }
 
 RowCheck check_for(const PackedCorpus& corpus) {
@@ -378,7 +383,7 @@ ElementType Corpus::element_type() const noexcept { return packed_->rows.type; }
 std::size_t Corpus::nbytes() const noexcept {
     const PackedCorpus& corpus = *packed_;
     std::size_t bytes = corpus.root_norms.size() * sizeof(double) + corpus.groups.size() * 8 +
-                        corpus.packed_bytes();
+                        corpus.panel_groups.size() * sizeof(GroupRange) + corpus.packed_bytes();
     {
         const std::lock_guard lock(corpus.duplicates_mutex);
         bytes += corpus.duplicates ? corpus.duplicates->nbytes() : 0;

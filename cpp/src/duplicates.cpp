@@ -73,6 +73,13 @@ DuplicateClasses find_duplicates(MatrixView rows, const Execution& execution) {
     DuplicateClasses classes;
     classes.class_size.assign(rows.rows, 0);
     for (const std::uint32_t lowest : class_of_row) ++classes.class_size[lowest];
+    std::vector<std::uint32_t> last(rows.rows);  // by class
+    classes.next_row.resize(rows.rows);
+    for (std::uint32_t row = 0; row < rows.rows; ++row) {
+        const std::uint32_t lowest = class_of_row[row];
+        if (row != lowest) classes.next_row[last[lowest]] = row;
+        last[lowest] = classes.next_row[row] = row;
+    }
     classes.class_of_row = std::move(class_of_row);
     return classes;
 }

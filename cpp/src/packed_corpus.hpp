@@ -33,6 +33,12 @@ struct PanelRows {
     double norms[kernels::kPanelRows] = {};          // of scaled rows
 };
 
+// The lowest and the highest group of a panel's rows.
+struct GroupRange {
+    std::int64_t lowest = 0;
+    std::int64_t highest = 0;
+};
+
 struct PackedCorpus {
     PackedCorpus();
     ~PackedCorpus();
@@ -47,7 +53,8 @@ struct PackedCorpus {
     // Without an order both are empty: position = row.
     std::vector<std::uint32_t> row_of_position;
     std::vector<std::uint32_t> position_of_row;
-    std::vector<std::int64_t> groups;  // by row
+    std::vector<std::int64_t> groups;  // by row; if there are any, rows are ordered by them
+    std::vector<GroupRange> panel_groups;
 
     mutable std::shared_mutex mutex;  // searches share it, update() owns it
     mutable std::mutex forms_mutex;   // held only to read or set a pointer

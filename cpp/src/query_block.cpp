@@ -17,7 +17,6 @@ void QueryBlock::prepare(std::span<const std::uint32_t> queries) {
     intervals_.assign(size(), {});
     const bool as_they_are = search_.queries.type == ElementType::float32;
     if (!as_they_are) elements_.reserve(size() * dim);
-    admissions_.clear();
     const auto& typed = search_.kernel.of_type[static_cast<std::size_t>(search_.queries.type)];
     for (std::size_t i = 0; i < size(); ++i) {
         const std::uint32_t q = queries[i];
@@ -30,8 +29,8 @@ void QueryBlock::prepare(std::span<const std::uint32_t> queries) {
             exact_[i] = {elements, search_.query_norms[q]};
         }
         if (!search_.intervals.empty()) intervals_[i] = search_.intervals[q];
-        if (search_.rules != nullptr) admissions_.emplace_back(*search_.rules, q);
     }
+    admission_.prepare(queries);
     packed_->pack(exact_, scales_);
     set_thresholds();
 }
@@ -59,6 +58,7 @@ void QueryBlock::set_thresholds() {
     lower_.assign(num_tiles() * kTileQueries, kInfinity);
     early_.assign(num_tiles() * kTileQueries, kInfinity);
     upper_.assign(num_tiles() * kTileQueries, kInfinity);
+    num_above_.assign(num_tiles() * kTileQueries, 0);
     has_ceiling_ = false;
     for (std::size_t i = 0; i < size(); ++i) {
         const ScreenScale& scale = scales_[i];
@@ -71,20 +71,18 @@ void QueryBlock::set_thresholds() {
     }
 }
 
+bool QueryBlock::all_count(const PanelGroup& panels) const noexcept {
+    for (std::size_t p = 0; p < panels.count; ++p)
+        if ((panels.at[p] + 1) * kernels::kPanelRows > num_rows() ||
+            !admission_.admits_all(panels.at[p]))
+            return false;
+    return true;
+}
+
 QueryBlock::TileRanges QueryBlock::tiles_for_groups(std::int64_t lowest,
                                                     std::int64_t highest,
                                                     bool within_groups) const noexcept {
-    // Queries [begin, end) have groups in [lowest, highest].
-    const auto begin = static_cast<std::size_t>(
-        std::partition_point(admissions_.begin(),
-                             admissions_.end(),
-                             [=](const Admission& a) { return a.group() < lowest; }) -
-        admissions_.begin());
-    const auto end = static_cast<std::size_t>(
-        std::partition_point(admissions_.begin(),
-                             admissions_.end(),
-                             [=](const Admission& a) { return a.group() <= highest; }) -
-        admissions_.begin());
+    const auto [begin, end] = admission_.of_groups(lowest, highest);
     const std::uint32_t all = num_tiles();
     if (within_groups) {
         if (begin == end || highest < 0) return {{}, 0};

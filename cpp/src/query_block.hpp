@@ -8,8 +8,8 @@
 #include <span>
 #include <vector>
 
-#include "admission.hpp"
 #include "aligned_buffer.hpp"
+#include "block_admission.hpp"
 #include "exact_scores.hpp"
 #include "forms/form.hpp"
 #include "search.hpp"
@@ -22,7 +22,8 @@ class QueryBlock {
     // `form`: of search.corpus; must outlive the block.
     QueryBlock(const Search& search, const ScreeningForm& form)
         : search_(search),
-          packed_(form.make_queries(search.kernel)) {}
+          packed_(form.make_queries(search.kernel)),
+          admission_(search.rules, search.corpus) {}
 
     // `queries`: indices into search.queries; ordered by group if the corpus is.
     void prepare(std::span<const std::uint32_t> queries);
@@ -46,22 +47,24 @@ class QueryBlock {
     [[nodiscard]] const ScoreInterval& interval(std::size_t i) const noexcept {
         return intervals_[i];
     }
-    // Null where every row is admissible.
-    [[nodiscard]] const Admission* admission(std::size_t i) const noexcept {
-        return admissions_.empty() ? nullptr : &admissions_[i];
-    }
+    [[nodiscard]] const BlockAdmission& admission() const noexcept { return admission_; }
 
-    // Calls the screening tile; thresholds of unused places never pass.
+    // Calls the screening tile; thresholds of unused places never pass. Where all that hits could
+    // tell of rows above a ceiling is how many they are, these are counted instead.
     [[nodiscard]] std::uint32_t screen(const PanelGroup& panels,
                                        TileRange tiles,
-                                       kernels::TileHit* hits) const {
-        return packed_->screen(panels, tiles, thresholds(), hits);
+                                       kernels::TileHit* hits) {
+        Thresholds at = thresholds();
+        if (has_ceiling_ && all_count(panels)) at.num_above = num_above_.data();
+        return packed_->screen(panels, tiles, at, hits);
     }
+    // Rows above the ceiling of query i that were counted, all of them admissible.
+    [[nodiscard]] std::uint32_t num_above(std::size_t i) const noexcept { return num_above_[i]; }
 
     [[nodiscard]] const PackedQueries& packed() const noexcept { return *packed_; }
-    // The thresholds as they are; `upper` is null without ceilings.
+    // The thresholds as they are; `upper` is null without ceilings, and nothing is counted.
     [[nodiscard]] Thresholds thresholds() const noexcept {
-        return {early_.data(), lower_.data(), has_ceiling_ ? upper_.data() : nullptr};
+        return {early_.data(), lower_.data(), has_ceiling_ ? upper_.data() : nullptr, nullptr};
     }
 
     // The lower thresholds, in screening units: they only rise while a block is scanned, from
@@ -84,6 +87,8 @@ class QueryBlock {
 
   private:
     void set_thresholds();
+    // Whether every lane of the panels has a row that is admissible for all queries.
+    [[nodiscard]] bool all_count(const PanelGroup& panels) const noexcept;
 
     const Search& search_;
     std::unique_ptr<PackedQueries> packed_;
@@ -92,10 +97,11 @@ class QueryBlock {
     std::vector<ExactQuery> exact_;
     std::vector<ScreenScale> scales_;
     std::vector<ScoreInterval> intervals_;
-    std::vector<Admission> admissions_;
+    BlockAdmission admission_;
     std::vector<float> lower_;
     std::vector<float> early_;
     std::vector<float> upper_;
+    std::vector<std::uint32_t> num_above_;
     bool has_ceiling_ = false;
 };
 

@@ -219,12 +219,9 @@ class Scan {
             screen(panels, {0, block_.num_tiles()});
             return;
         }
-        const PackedCorpus& corpus = search_.corpus;
-        const std::size_t last_panel = panels.at[panels.count - 1];
-        const std::size_t first = panels.at[0] * kPanelRows;
-        const std::size_t last = std::min((last_panel + 1) * kPanelRows, corpus.num_rows()) - 1;
-        const std::int64_t lowest = corpus.groups[corpus.row_at(first)];
-        const std::int64_t highest = corpus.groups[corpus.row_at(last)];
+        const std::vector<GroupRange>& groups = search_.corpus.panel_groups;
+        const std::int64_t lowest = groups[panels.at[0]].lowest;
+        const std::int64_t highest = groups[panels.at[panels.count - 1]].highest;
         if (panels.count > 1 && lowest != highest) {
             // The tiles for one may be few, and those for both many.
             for (std::size_t p = 0; p < panels.count; ++p)
@@ -255,7 +252,7 @@ class Scan {
         for (std::size_t t = 0; t < kTileQueries; ++t) {
             const std::size_t i = hit.tile * kTileQueries + t;
             if (i >= block_.size()) return;
-            collector_.take(i, hit, t, first, used, group);
+            collector_.take(i, hit, t, panel, used, group);
         }
     }
 

@@ -477,6 +477,7 @@ class CodeTile {
                             0,
                             1,
                             lower.data(),
+                            nullptr,
                             nullptr},
                            &hit_) == 1);
     }

@@ -17,7 +17,7 @@ constexpr std::size_t kLeastRoom = 32;
 // this much hardly any.
 constexpr double kGuessedSlack = 0.125;
 // Of a query, in one step of the final rescoring.
-constexpr std::size_t kRowsPerStep = 64;
+constexpr std::size_t kRowsPerStep = 32;
 
 }  // namespace
 

@@ -383,7 +383,8 @@ class CodedQueries final : public PackedQueries {
                                      tiles.begin,
                                      tiles.end,
                                      thresholds.lower,
-                                     thresholds.upper};
+                                     thresholds.upper,
+                                     thresholds.num_above};
         for (std::size_t p = 0; p < panels.count; ++p) {
             task.panels[p] = form_.codes_.data() + panels.at[p] * form_.panel_bytes();
             task.next[p] = form_.codes_.data() + panels.next[p] * form_.panel_bytes();

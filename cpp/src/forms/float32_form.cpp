@@ -103,7 +103,8 @@ class Float32Queries final : public PackedQueries {
                                  form_.early_depth_,
                                  thresholds.early,
                                  thresholds.lower,
-                                 thresholds.upper};
+                                 thresholds.upper,
+                                 thresholds.num_above};
         for (std::size_t p = 0; p < panels.count; ++p) {
             task.panels[p] = form_.panels_.data() + panels.at[p] * form_.panel_size();
             task.next[p] = form_.panels_.data() + panels.next[p] * form_.panel_size();

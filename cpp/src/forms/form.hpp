@@ -27,6 +27,8 @@ struct Thresholds {
     const float* early;  // lower - ScreenScale::rest, rounded down
     const float* lower;
     const float* upper;  // null: no ceiling
+    // What rows above `upper` are counted in; null: hits tell.
+    std::uint32_t* num_above;
 };
 
 // The queries of a block in one form, for one SIMD target. Not thread-safe.

@@ -21,7 +21,7 @@ struct TileHit {
     std::uint32_t tile;
     std::uint32_t panel;                 // of the task's
     std::uint16_t passed[kTileQueries];  // bit r: lower <= score of lane r (<= upper, if any)
-    std::uint16_t above[kTileQueries];   // bit r: score of lane r > upper
+    std::uint16_t above[kTileQueries];   // bit r: score of lane r > upper, unless counted
     float scores[kTileQueries][kPanelRows];
 };
 
@@ -37,7 +37,9 @@ struct ScreenTask {
     std::size_t early_depth;  // 1 to depth
     const float* early;       // one per query of the block
     const float* lower;       // the same
-    const float* upper;       // the same, none below `lower`; or null: no ceiling, `above` is zero
+    const float* upper;       // the same, none below `lower`; or null: no ceiling
+    // The same: what lanes above `upper` are counted in, all of them; or null: hits have them.
+    std::uint32_t* num_above;
 };
 
 // ---- few rows ------------------------------------------------------------------------------------
@@ -105,9 +107,10 @@ struct CodeScreenTask {
     std::size_t steps;
     std::size_t segment_steps;  // the last segment may be shorter
     std::uint32_t tile_begin;
-    std::uint32_t tile_end;  // > tile_begin
-    const float* lower;      // one per query of the block
-    const float* upper;      // the same, none below `lower`; or null: no ceiling, `above` is zero
+    std::uint32_t tile_end;    // > tile_begin
+    const float* lower;        // one per query of the block
+    const float* upper;        // as in ScreenTask
+    std::uint32_t* num_above;  // the same
 };
 
 // Centres and rotates kPanelRows vectors, lane-major: element i of lane r at

@@ -94,7 +94,7 @@ Thresholds thresholds_among(const std::vector<TileHit>& all, std::uint32_t tile_
     return at;
 }
 
-// Without thresholds, with them, and with a ceiling.
+// Without thresholds, with them, and with a ceiling: hits tell what is above it, or counts do.
 template <class Task>
 bool screens_right(Screen<Task> screen, Screen<Task> reference, Task task) {
     const std::vector<float> none(task.tile_end * kTileQueries, -kNever);
@@ -103,12 +103,21 @@ bool screens_right(Screen<Task> screen, Screen<Task> reference, Task task) {
     };
     task.lower = none.data();
     task.upper = nullptr;
+    task.num_above = nullptr;
     if (!agree()) return false;
     const Thresholds at = thresholds_among(hits_of(reference, task), task.tile_end);
     task.lower = at.lower.data();
     if (!agree()) return false;
     task.upper = at.upper.data();
-    return agree();
+    if (!agree()) return false;
+    const auto counted = [&](Screen<Task> counts) {
+        std::vector<std::uint32_t> num_above(task.tile_end * kTileQueries);
+        task.num_above = num_above.data();
+        return std::pair(hits_of(counts, task), num_above);
+    };
+    const auto [hits, counts] = counted(screen);
+    const auto [reference_hits, reference_counts] = counted(reference);
+    return std::ranges::equal(hits, reference_hits, same_hit) && counts == reference_counts;
 }
 
 bool screen_is_right(const KernelTable& table) {
@@ -136,6 +145,7 @@ bool screen_is_right(const KernelTable& table) {
                         shape.tile_end,
                         shape.depth - shape.depth / 8,
                         early.data(),
+                        nullptr,
                         nullptr,
                         nullptr};
         if (!screens_right(table.screen, kernel_table_scalar.screen, task)) return false;
@@ -216,6 +226,7 @@ bool screens_codes_right(KernelTable::Codes KernelTable::* codes,
                               shape.segment_steps,
                               shape.tile_begin,
                               shape.tile_end,
+                              nullptr,
                               nullptr,
                               nullptr};
     return screens_right((table.*codes).screen, (kernel_table_scalar.*codes).screen, task);

@@ -54,7 +54,7 @@ class QueryGroup {
     [[nodiscard]] std::uint32_t screen(const PanelGroup& panels, kernels::TileHit* hits) const {
         const float* upper = block_.thresholds().upper != nullptr ? upper_.data() : nullptr;
         return packed_->screen(
-            panels, {0, num_tiles()}, {early_.data(), lower_.data(), upper}, hits);
+            panels, {0, num_tiles()}, {early_.data(), lower_.data(), upper, nullptr}, hits);
     }
 
   private:

@@ -182,6 +182,45 @@ NEARMISS_ALWAYS_INLINE inline void describe(const Accumulators& sums,
     });
 }
 
+// Counts what is above; whether anything is left between the thresholds.
+NEARMISS_ALWAYS_INLINE inline bool count_above(const Accumulators& sums,
+                                               const float* lower,
+                                               const float* upper,
+                                               std::uint32_t* counts) {
+    std::uint32_t left = 0;
+    unrolled<kTileQueries>([&](auto q) NEARMISS_ALWAYS_INLINE {
+        unrolled<kVectors>([&](auto v) NEARMISS_ALWAYS_INLINE {
+            const F32 scores = sums.at[q][v];
+            const std::uint32_t above = to_bits(less_than(broadcast_f32(upper + q), scores));
+            counts[q] += static_cast<std::uint32_t>(__builtin_popcount(above));
+            left |= to_bits(less_equal(broadcast_f32(lower + q), scores)) & ~above;
+        });
+    });
+    return left != 0;
+}
+
+// Adds a hit if there is something to look at in the scores of a tile and a panel.
+template <bool kCeiling, class Task>
+NEARMISS_ALWAYS_INLINE inline void look_at(const Accumulators& scores,
+                                           const Task& task,
+                                           std::uint32_t tile,
+                                           std::size_t panel,
+                                           TileHit* hits,
+                                           std::uint32_t& num_hits) {
+    const std::size_t first = tile * kTileQueries;
+    const float* lower = task.lower + first;
+    const float* upper = kCeiling ? task.upper + first : nullptr;
+    if (!worth_a_look(scores, lower)) return;
+    const bool counted = kCeiling && task.num_above != nullptr;
+    if (counted && !count_above(scores, lower, upper, task.num_above + first)) return;
+    TileHit& hit = hits[num_hits++];
+    hit.tile = tile;
+    hit.panel = static_cast<std::uint32_t>(panel);
+    describe<kCeiling>(scores, lower, upper, hit);
+    if (!counted) return;
+    for (std::uint16_t& above : hit.above) above = 0;
+}
+
 // Adds the hits of kTiles tiles from tile t on.
 template <bool kCeiling, std::size_t kPanels, std::size_t kTiles>
 NEARMISS_ALWAYS_INLINE inline void screen_some(const ScreenTask& task,
@@ -201,15 +240,13 @@ NEARMISS_ALWAYS_INLINE inline void screen_some(const ScreenTask& task,
     if (alive == 0) return;
     unrolled<kTiles>([&](auto i) NEARMISS_ALWAYS_INLINE {
         if (kTiles > 1 && (alive >> i & 1u) == 0) return;
-        const auto tile = static_cast<std::uint32_t>(t + i);
-        const float* lower = task.lower + tile * kTileQueries;
-        const float* upper = kCeiling ? task.upper + tile * kTileQueries : nullptr;
         unrolled<kPanels>([&](auto p) NEARMISS_ALWAYS_INLINE {
-            if (!worth_a_look(sums[i][p], lower)) return;
-            TileHit& hit = hits[num_hits++];
-            hit.tile = tile;
-            hit.panel = static_cast<std::uint32_t>(first_panel + p);
-            describe<kCeiling>(sums[i][p], lower, upper, hit);
+            look_at<kCeiling>(sums[i][p],
+                              task,
+                              static_cast<std::uint32_t>(t + i),
+                              first_panel + p,
+                              hits,
+                              num_hits);
         });
     });
 }

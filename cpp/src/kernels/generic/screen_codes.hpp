@@ -270,13 +270,7 @@ NEARMISS_ALWAYS_INLINE inline void look_at_codes(const CodeScreenTask& task,
         scores.at[q][v] = multiply_add(
             broadcast_f32(factors + q), load_f32(terms + v * kLanes), to_f32(sum(q, v)));
     });
-    const float* lower = task.lower + tile * kTileQueries;
-    const float* upper = kCeiling ? task.upper + tile * kTileQueries : nullptr;
-    if (!worth_a_look(scores, lower)) return;
-    TileHit& hit = hits[num_hits++];
-    hit.tile = tile;
-    hit.panel = static_cast<std::uint32_t>(panel);
-    describe<kCeiling>(scores, lower, upper, hit);
+    look_at<kCeiling>(scores, task, tile, panel, hits, num_hits);
 }
 
 // Adds the hits of kTiles tiles from tile t on.

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// The rules applied to a block of queries: most rows are told at a glance.
+#pragma once
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "admission.hpp"
+#include "kernels/kernels.hpp"
+#include "packed_corpus.hpp"
+
+namespace nearmiss {
+
+// Not thread-safe.
+class BlockAdmission {
+  public:
+    // `rules`: null where every row is admissible. Both must outlive the object.
+    BlockAdmission(const AdmissionRules* rules, const PackedCorpus& corpus)
+        : rules_(rules),
+          corpus_(corpus) {}
+
+    void prepare(std::span<const std::uint32_t> queries);
+
+    // Those of a panel's lanes whose rows no limit but those on scores rules out for query i of the
+    // block. `group`: that of all the panel's rows; null unless they are of one.
+    [[nodiscard]] std::uint16_t admissible(std::size_t i,
+                                           std::size_t panel,
+                                           std::uint16_t lanes,
+                                           const std::int64_t* group) const noexcept {
+        if (rules_ == nullptr) return lanes;
+        const Glance& glance = glances_[i];
+        if (group != nullptr && glance.wrong_group(*group, rules_->limits->within_groups)) return 0;
+        const bool groups_are_right = group != nullptr || !rules_->use_groups();
+        if (groups_are_right && !names_any(glance, panel)) return lanes;
+        return look_closely(i, panel, lanes, groups_are_right);
+    }
+
+    // Whether it is known that no limit but those on scores rules any of a panel's rows out for any
+    // query of the block.
+    [[nodiscard]] bool admits_all(std::size_t panel) const noexcept {
+        if (rules_ == nullptr) return true;
+        return names_are_all_ && (named_panels_[panel / 64] >> (panel % 64) & 1) == 0;
+    }
+
+    // The queries with groups in [lowest, highest], as first and past-the-last; queries must be in
+    // the order of their groups.
+    [[nodiscard]] std::pair<std::size_t, std::size_t> of_groups(std::int64_t lowest,
+                                                                std::int64_t highest) const;
+
+  private:
+    struct Glance {
+        std::int64_t group;
+        // A bit of names_ for the panels of every row that is ruled out by name; for all panels
+        // where values play a part.
+        std::uint32_t first_word;
+        std::uint32_t shift;
+
+        [[nodiscard]] bool wrong_group(std::int64_t other, bool within) const noexcept {
+            return (group >= 0 && group == other) != within;
+        }
+    };
+
+    [[nodiscard]] bool names_any(const Glance& glance, std::size_t panel) const noexcept {
+        const std::uint32_t bit = place_of(panel, glance.shift);
+        return (names_[glance.first_word + bit / 64] >> (bit % 64) & 1) != 0;
+    }
+    [[nodiscard]] static std::uint32_t place_of(std::size_t panel, std::uint32_t shift) noexcept {
+        return static_cast<std::uint32_t>(panel) * 0x9E3779B1u >> shift;
+    }
+    // Those with rows ruled out by name, into panels_.
+    void gather_panels(const Admission& admission);
+    [[nodiscard]] Glance glance_at_panels(std::int64_t group);
+    [[nodiscard]] std::uint16_t look_closely(std::size_t i,
+                                             std::size_t panel,
+                                             std::uint16_t lanes,
+                                             bool groups_are_right) const noexcept;
+
+    const AdmissionRules* rules_;
+    const PackedCorpus& corpus_;
+    std::vector<Admission> admissions_;
+    std::vector<Glance> glances_;
+    std::vector<std::uint64_t> names_;
+    bool names_are_all_ = false;               // neither groups nor values play a part
+    std::vector<std::uint64_t> named_panels_;  // a bit for each: holds a row named for some query
+    std::vector<std::size_t> panels_;          // scratch: those with the rows of one query
+};
+
+}  // namespace nearmiss
