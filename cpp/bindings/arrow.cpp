@@ -39,6 +39,20 @@ void check(ArrowArrayStream& stream, int status) {
     return schema->dictionary == nullptr ? schema->format : "";
 }
 
+// The type of an object's values, as Arrow writes it; empty for what is no plain Arrow column.
+[[nodiscard]] std::string format_of(const py::object& column) {
+    if (py::hasattr(column, kStream)) {
+        const py::object capsule = column.attr(kStream)();
+        return format_of(*structure_in<ArrowArrayStream>(capsule, "arrow_array_stream"));
+    }
+    if (py::hasattr(column, kArray)) {
+        const py::tuple capsules = column.attr(kArray)();
+        const auto* schema = structure_in<ArrowSchema>(capsules[0], "arrow_schema");
+        return schema->dictionary == nullptr ? schema->format : "";
+    }
+    return "";
+}
+
 [[nodiscard]] ArrowChunks chunks_of(ArrowArrayStream& stream) {
     ArrowChunks chunks;
     for (;;) {
@@ -83,7 +97,7 @@ void append_views(const ArrowArray& chunk, std::vector<Text>& texts) {
     append(chunk, texts, [&](std::int64_t i) {
         const View& view = views[i];
         const auto size = static_cast<std::size_t>(view.size);
-        if (size <= 12) return Text{view.prefix, size};
+        if (size <= 12) return Text{reinterpret_cast<const char*>(&view) + 4, size};
         return Text{static_cast<const char*>(chunk.buffers[2 + view.buffer]) + view.offset, size};
     });
 }
@@ -97,26 +111,20 @@ void append_chunk(const std::string& format, const ArrowArray& chunk, std::vecto
 
 }  // namespace
 
-bool is_arrow_text(const std::string& format) {
-    return format == "u" || format == "U" || format == "vu";
-}
-
-std::string arrow_format(const py::object& column) {
-    if (py::hasattr(column, kStream)) {
-        const py::object capsule = column.attr(kStream)();
-        return format_of(*structure_in<ArrowArrayStream>(capsule, "arrow_array_stream"));
+bool is_arrow_text(const py::object& column) {
+    try {
+        const std::string format = format_of(column);
+        return format == "u" || format == "U" || format == "vu";
+    } catch (py::error_already_set& error) {
+        // An object that has the interface need not be able to export what it holds.
+        if (!error.matches(PyExc_Exception)) throw;
+        return false;
     }
-    if (py::hasattr(column, kArray)) {
-        const py::tuple capsules = column.attr(kArray)();
-        const auto* schema = structure_in<ArrowSchema>(capsules[0], "arrow_schema");
-        return schema->dictionary == nullptr ? schema->format : "";
-    }
-    return "";
 }
 
 ArrowChunks append_arrow_texts(const py::object& column, std::vector<Text>& texts) {
-    const std::string format = arrow_format(column);
-    if (!is_arrow_text(format)) throw py::type_error("expected an Arrow column of texts");
+    if (!is_arrow_text(column)) throw py::type_error("expected an Arrow column of texts");
+    const std::string format = format_of(column);
     ArrowChunks chunks;
     if (py::hasattr(column, kStream)) {
         const py::object capsule = column.attr(kStream)();

@@ -8,7 +8,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <string>
 #include <vector>
 
 #include "nearmiss/texts.hpp"
@@ -59,13 +58,10 @@ struct ReleaseArrow {
 // The memory of a column's chunks, for as long as its texts are read.
 using ArrowChunks = std::vector<std::unique_ptr<ArrowArray, ReleaseArrow>>;
 
-// The type of an object's values, as Arrow writes it; empty for what is no Arrow column.
-[[nodiscard]] std::string arrow_format(const pybind11::object& column);
+// Whether an object is an Arrow column whose texts can be read: utf8, large_utf8 or utf8_view.
+[[nodiscard]] bool is_arrow_text(const pybind11::object& column);
 
-// Whether texts of this type can be read: utf8, large_utf8 and utf8_view.
-[[nodiscard]] bool is_arrow_text(const std::string& format);
-
-// Appends the texts of a column of such a type; nulls are none.
+// Appends the texts of such a column; nulls are none.
 [[nodiscard]] ArrowChunks append_arrow_texts(const pybind11::object& column,
                                              std::vector<Text>& texts);
 

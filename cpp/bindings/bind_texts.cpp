@@ -68,10 +68,7 @@ Array<std::int64_t> bound_first_equal(const py::list& columns, std::size_t num_t
 }  // namespace
 
 void bind_texts(py::module_& module) {
-    module.def(
-        "is_arrow_text",
-        [](const py::object& column) { return is_arrow_text(arrow_format(column)); },
-        py::arg("column"));
+    module.def("is_arrow_text", &is_arrow_text, py::arg("column"));
     module.def("first_equal", &bound_first_equal, py::arg("columns"), py::arg("num_threads") = 0);
 }
 

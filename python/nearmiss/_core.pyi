@@ -311,6 +311,15 @@ def balanced_two_means(
     num_threads: int = 0,
     progress: _Progress | None = None,
 ) -> _Int64: ...  # the leaf of each row
+def is_arrow_text(column: object) -> bool:
+    """Whether the Arrow interface of an object gives texts that `first_equal` reads in place."""
+
+def first_equal(
+    columns: list[tuple[str, Any]],  # name; a tuple of str and None, or what is_arrow_text
+    num_threads: int = 0,
+) -> _Int64:
+    """For every text, column after column: the place of the first equal one; -1 for none."""
+
 def pack_batches(
     order: _Int64,  # every row once
     brings: _Csr | None,  # keys of each row, ascending

@@ -386,9 +386,9 @@ void check_lists(ListsView lists, std::size_t num_rows, std::size_t num_keys, co
     for (std::size_t row = 0; row < num_rows; ++row) {
         std::int64_t least = 0;
         for (const std::int64_t key : lists.list(row)) {
-            require(key >= least && key < static_cast<std::int64_t>(num_keys),
-                    argument + ": row " + std::to_string(row) +
-                        " holds a key out of range or out of order");
+            if (key < least || key >= static_cast<std::int64_t>(num_keys))
+                throw InvalidArgument(argument + ": row " + std::to_string(row) +
+                                      " holds a key out of range or out of order");
             least = key + 1;
         }
     }
@@ -397,9 +397,9 @@ void check_lists(ListsView lists, std::size_t num_rows, std::size_t num_keys, co
 void check_order(std::span<const std::int64_t> order) {
     std::vector<bool> seen(order.size());
     for (const std::int64_t row : order) {
-        require(row >= 0 && row < static_cast<std::int64_t>(order.size()) &&
-                    !seen[static_cast<std::size_t>(row)],
-                "order: expected every row once, got " + std::to_string(row));
+        if (row < 0 || row >= static_cast<std::int64_t>(order.size()) ||
+            seen[static_cast<std::size_t>(row)])
+            throw InvalidArgument("order: expected every row once, got " + std::to_string(row));
         seen[static_cast<std::size_t>(row)] = true;
     }
 }
@@ -408,8 +408,8 @@ void check_wanted(const WantedRows& wanted, std::size_t num_rows) {
     require(wanted.rows.size() == (wanted.columns == 0 ? 0 : num_rows * wanted.columns),
             "wanted: expected one list per row");
     for (const std::int64_t row : wanted.rows)
-        require(row >= -1 && row < static_cast<std::int64_t>(num_rows),
-                "wanted: there is no row " + std::to_string(row));
+        if (row < -1 || row >= static_cast<std::int64_t>(num_rows))
+            throw InvalidArgument("wanted: there is no row " + std::to_string(row));
 }
 
 }  // namespace
