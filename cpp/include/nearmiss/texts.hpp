@@ -26,7 +26,7 @@ struct Text {
 // equal if their characters are, however they are stored: hashes only tell which ones to compare.
 // The result does not depend on the number of threads.
 //
-// Memory beyond the result: 40 bytes per text, and the longest text as UTF-8.
+// Memory beyond the result: up to 48 bytes per text, and the longest text for each thread.
 [[nodiscard]] std::vector<std::int64_t> first_equal(std::span<const Text> texts,
                                                     const Execution& execution);
 
