@@ -29,7 +29,8 @@ _Probes: TypeAlias = tuple[int, float, int, int, int]
 class _Optional(TypedDict, total=False):
     strata: _Int64  # of law "bands": which band, (n, num_negatives), -1 padded
     # Of an approximate search: num_probes, num_lists, widened (queries), sampled (queries),
-    # expected (rows in their exact pools), found (of these in the lists that were looked at).
+    # expected (rows in their exact pools), found (of these in the lists that were looked at), and
+    # over the sampled queries the sums expected_squares, found_squares, products (of the two).
     probes: dict[str, int]
 
 class _MineResult(_Optional):
