@@ -44,6 +44,9 @@ CALLS = {
     "num_threads=2)",
     "below a ceiling": "found = nm.mine(queries, corpus, positives, num_negatives=k, "
     "strategy='random', max_score=0.2, num_threads=2)",
+    # For all queries at once, the lists that they look at would be a table of 60 MiB, held thrice.
+    "lists": "found = nm.mine(queries, corpus, positives, num_negatives=k, num_threads=2, "
+    "approximate=nm.Probes(2000, lists=8000, sample=4000))",
     "topk": "found = nm.topk(queries, corpus, k, num_threads=2)",
 }
 

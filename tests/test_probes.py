@@ -5,6 +5,7 @@ The oracle is the exact one over the rows of these lists. Which they are is work
 centres and members as the core gives them, by the same score and order as everything else.
 """
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 
 import nearmiss as nm
@@ -15,6 +16,7 @@ from compare import assert_same_bits, assert_same_table, assert_same_topk
 from hypothesis import given
 from hypothesis import strategies as st
 from nearmiss import _core
+from nearmiss.probes import report_of
 from problems import DTYPES, METRICS, core_matrix, limits, problems, vectors
 
 TARGETS = _core.simd_targets()
@@ -197,6 +199,71 @@ def test_recall_is_that_of_the_sample():
     none = nm.mine(queries, corpus, num_negatives=50, approximate=nm.Probes(3, sample=0))
     assert none.stats["approximate"]["recall"] is None
     assert_same_table(none, found)
+
+
+def standard_error(found, expected, num_queries):
+    """Return that of sum(found) / sum(expected), written out."""
+    ratio = found.sum() / expected.sum()
+    size = len(found)
+    variance = ((found - ratio * expected) ** 2).sum() / (size - 1) * (1 - size / num_queries)
+    return math.sqrt(size * variance) / expected.sum()
+
+
+def test_the_standard_error_is_that_of_the_sample():
+    """All queries but one are in the sample; some have fewer rows to find, and find them all."""
+    queries, rows = clustered(np.random.default_rng(2))
+    corpus = nm.Corpus(rows)
+    min_score = np.full(len(queries), -1.0)
+    min_score[::3] = nm.topk(queries, corpus, 10)[0][::3, -1]
+
+    def mine(sample):
+        probes = None if sample is None else nm.Probes(3, sample=sample)
+        return nm.mine(queries, corpus, num_negatives=50, min_score=min_score, approximate=probes)
+
+    exact, found = mine(None), mine(len(queries) - 1)
+    parts = zip(exact.indices, found.indices, strict=True)
+    hits = np.array([len(np.intersect1d(a[a >= 0], b[b >= 0])) for a, b in parts])
+    assert len(set(exact.counts.tolist())) == 2
+    assert len(set(hits.tolist())) > 5
+    possible = [
+        standard_error(np.delete(hits, i), np.delete(exact.counts, i), len(hits))
+        for i in range(len(hits))
+    ]
+    error = found.stats["approximate"]["recall_error"]
+    assert np.isclose(error, possible, rtol=1e-9, atol=0).sum() in range(1, len(hits))
+    assert mine(len(queries)).stats["approximate"]["recall_error"] == 0  # nothing left to chance
+    assert mine(1).stats["approximate"]["recall_error"] is None
+
+
+def test_standard_errors_of_given_counts():
+    rng = np.random.default_rng(6)
+    for size, num_queries in ((2, 2), (2, 9), (40, 1000)):
+        expected = rng.integers(1, 100, size)
+        found = rng.integers(0, expected + 1)
+        sums = {
+            "num_probes": 1,
+            "num_lists": 2,
+            "widened": 0,
+            "sampled": size,
+            "expected": int(expected.sum()),
+            "found": int(found.sum()),
+            "expected_squares": int((expected**2).sum()),
+            "found_squares": int((found**2).sum()),
+            "products": int((found * expected).sum()),
+        }
+        error = report_of(sums, num_queries)["recall_error"]
+        assert error == pytest.approx(standard_error(found, expected, num_queries), rel=1e-9)
+
+
+def test_the_default_sample_follows_the_number_of_queries():
+    _, rows = clustered(np.random.default_rng(7))
+    corpus = nm.Corpus(rows)
+    for num_queries, sampled in ((5, 5), (511, 16), (544, 17), (2048, 64), (5000, 64)):
+        queries = np.random.default_rng(8).normal(size=(num_queries, rows.shape[1]))
+        found = nm.mine(queries, corpus, approximate=nm.Probes(2, lists=20))
+        assert found.stats["approximate"]["sampled_queries"] == sampled
+    chosen = nm.mine(rows[:200], corpus, approximate=nm.Probes.for_recall(0.5, lists=20))
+    assert chosen.stats["approximate"]["sampled_queries"] == 32  # the second half of 64
 
 
 def test_recall_chooses_the_least_p_on_the_first_half_and_measures_on_the_second():
@@ -389,17 +456,19 @@ def test_an_update_makes_new_lists():
 def test_provenance_and_summary_say_that_it_is_approximate(tmp_path):
     queries, rows = clustered(np.random.default_rng(14))
     found = nm.mine(queries, rows, approximate=nm.Probes(3, lists=50))
-    assert found.params["approximate"] == {"p": 3, "lists": 50, "seed": 0, "sample": 64}
+    assert found.params["approximate"] == {"p": 3, "lists": 50, "seed": 0}
     assert "Approximate: looked at 3 of 50 lists" in str(found.stats)
-    assert "recall" in str(found.stats)
+    report = found.stats["approximate"]
+    measured = f"recall {report['recall']:.3f} ± {report['recall_error']:.3f} on 16 queries"
+    assert measured in str(found.stats)
     found.save(tmp_path / "table")
     loaded = nm.Negatives.load(tmp_path / "table")
     assert loaded.stats["approximate"] == found.stats["approximate"]
     exact = nm.mine(queries, rows)
     assert "approximate" not in exact.params
     assert "Approximate" not in str(exact.stats)
-    by_recall = nm.mine(queries, rows, approximate=nm.Probes.for_recall(0.8))
-    assert by_recall.params["approximate"] == {"recall": 0.8, "seed": 0, "sample": 64}
+    by_recall = nm.mine(queries, rows, approximate=nm.Probes.for_recall(0.8, sample=20))
+    assert by_recall.params["approximate"] == {"recall": 0.8, "seed": 0, "sample": 20}
 
 
 @pytest.mark.parametrize(

@@ -308,21 +308,33 @@ def _complement(task: DrawTask) -> Callable[[], Any]:
 DRAWS = {"weighted": _weighted, "complement": _complement}
 
 
-def _plan(task: PackTask) -> nm.batches.NoConflict:
-    return nm.batches.NoConflict(task.batch_size, texts=task.columns())
+def _pack_columns(task: PackTask, columns: Callable[[], list[Any]]) -> Callable[[], list[Rows]]:
+    def run() -> list[Rows]:
+        plan = nm.batches.NoConflict(task.batch_size, texts=columns())
+        return list(plan.batches(task.epoch))
+
+    return run
 
 
 def _pack(task: PackTask) -> Callable[[], list[Rows]]:
-    return lambda: list(_plan(task).batches(task.epoch))
+    """From the columns of a data set in memory, as sentence-transformers has it."""
+    dataset = task.dataset()
+    return _pack_columns(task, lambda: [dataset[name] for name in dataset.column_names])
+
+
+def _pack_strings(task: PackTask) -> Callable[[], list[Rows]]:
+    """From lists of strings."""
+    columns = task.columns()
+    return _pack_columns(task, lambda: columns)
 
 
 def _pack_again(task: PackTask) -> Callable[[], list[Rows]]:
     """The plan exists: what every epoch but the first costs."""
-    plan = _plan(task)
+    plan = nm.batches.NoConflict(task.batch_size, texts=task.columns())
     return lambda: list(plan.batches(task.epoch))
 
 
-PACKS = {"pack": _pack, "pack-again": _pack_again}
+PACKS = {"pack": _pack, "pack-strings": _pack_strings, "pack-again": _pack_again}
 
 
 def _mine_batch(task: InBatchTask) -> Callable[[], Any]:

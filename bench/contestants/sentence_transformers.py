@@ -140,10 +140,8 @@ JOBS = {
 
 def _no_duplicates(task: PackTask, hashed: bool) -> Callable[[], list[Rows]]:
     """Its batch sampler over a data set in memory; hashes, where asked for, exist beforehand."""
-    questions, answers = task.columns()
-    pairs = datasets.Dataset.from_dict({"question": questions, "answer": answers})
     sampler = NoDuplicatesBatchSampler(
-        pairs,
+        task.dataset(),
         batch_size=task.batch_size,
         drop_last=False,
         generator=torch.Generator(),

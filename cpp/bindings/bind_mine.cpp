@@ -193,6 +193,9 @@ void add_report(py::dict& dict, const std::optional<ProbeReport>& report) {
     entries["sampled"] = report->sampled;
     entries["expected"] = report->expected;
     entries["found"] = report->found;
+    entries["expected_squares"] = report->expected_squares;
+    entries["found_squares"] = report->found_squares;
+    entries["products"] = report->products;
     dict["probes"] = entries;
 }
 

@@ -23,6 +23,7 @@ void bind_mine(pybind11::module_& module);
 void bind_random(pybind11::module_& module);
 void bind_runtime(pybind11::module_& module);
 void bind_sampling(pybind11::module_& module);
+void bind_texts(pybind11::module_& module);
 void bind_row_cuts(pybind11::module_& module);
 
 // A Corpus together with the arrays it refers to.

@@ -17,4 +17,5 @@ PYBIND11_MODULE(_core, module) {
     bind_in_batch(module);
     bind_row_cuts(module);
     bind_sampling(module);
+    bind_texts(module);
 }

@@ -5,31 +5,13 @@
 #include <bit>
 #include <cstring>
 
+#include "hash_bytes.hpp"
 #include "parallel.hpp"
 
 namespace nearmiss {
 namespace {
 
 constexpr std::size_t kRowsPerTask = 4096;
-
-// Spreads equal-looking rows apart; equality itself is always decided on the bytes. Four
-// independent lanes keep it near memory speed.
-std::uint64_t hash_bytes(const std::byte* bytes, std::size_t size) noexcept {
-    constexpr std::uint64_t kOdd = 0x9E3779B97F4A7C15u;
-    std::uint64_t lanes[4] = {size, 1, 2, 3};
-    std::size_t i = 0;
-    for (; i + 32 <= size; i += 32) {
-        std::uint64_t words[4];
-        std::memcpy(words, bytes + i, 32);
-        for (int lane = 0; lane < 4; ++lane)
-            lanes[lane] = std::rotl((lanes[lane] ^ words[lane]) * kOdd, 29);
-    }
-    for (; i < size; ++i)
-        lanes[0] = std::rotl((lanes[0] ^ std::to_integer<std::uint64_t>(bytes[i])) * kOdd, 29);
-    std::uint64_t hash = 0;
-    for (const std::uint64_t lane : lanes) hash = (std::rotl(hash, 23) ^ lane) * kOdd;
-    return hash ^ hash >> 32;
-}
 
 std::vector<std::uint64_t> hash_rows(MatrixView rows, const Execution& execution) {
     std::vector<std::uint64_t> hashes(rows.rows);

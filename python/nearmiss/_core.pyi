@@ -29,7 +29,8 @@ _Probes: TypeAlias = tuple[int, float, int, int, int]
 class _Optional(TypedDict, total=False):
     strata: _Int64  # of law "bands": which band, (n, num_negatives), -1 padded
     # Of an approximate search: num_probes, num_lists, widened (queries), sampled (queries),
-    # expected (rows in their exact pools), found (of these in the lists that were looked at).
+    # expected (rows in their exact pools), found (of these in the lists that were looked at), and
+    # over the sampled queries the sums expected_squares, found_squares, products (of the two).
     probes: dict[str, int]
 
 class _MineResult(_Optional):
@@ -311,6 +312,15 @@ def balanced_two_means(
     num_threads: int = 0,
     progress: _Progress | None = None,
 ) -> _Int64: ...  # the leaf of each row
+def is_arrow_text(column: object) -> bool:
+    """Whether the Arrow interface of an object gives texts that `first_equal` reads in place."""
+
+def first_equal(
+    columns: list[tuple[str, Any]],  # name; a tuple of str and None, or what is_arrow_text
+    num_threads: int = 0,
+) -> _Int64:
+    """For every text, column after column: the place of the first equal one; -1 for none."""
+
 def pack_batches(
     order: _Int64,  # every row once
     brings: _Csr | None,  # keys of each row, ascending

@@ -118,7 +118,7 @@ def topk(
         k,
         precision=precision,
         num_threads=threads,
-        probes=None if probes is None else probes._core_argument(measure=False),
+        probes=None if probes is None else probes._core_argument(len(rows.rows), measure=False),
     )
     return scores, indices
 
@@ -292,7 +292,7 @@ def mine(
             # The groups a corpus was packed with it knows already.
             "corpus_groups": None if packed._groups is groups.corpus else groups.corpus_codes,
             "precision": precision,
-            "probes": None if probes is None else probes._core_argument(),
+            "probes": None if probes is None else probes._core_argument(len(rows.rows)),
             "num_threads": threads,
             "progress": report,
         }

@@ -44,7 +44,7 @@ def wrap(
         all_scored=request.plan.law not in ("uniform", "members"),
         strata=result.get("strata"),
         quotas=request.strategy.quotas(),
-        approximate=report_of(result["probes"]) if "probes" in result else None,
+        approximate=report_of(result["probes"], queries.count) if "probes" in result else None,
     )
     negatives = Negatives(
         indices=result["indices"],

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from batch_plans import PLANS, assert_batches
 from compare import assert_same_bits
+from nearmiss.batches import base
 from nearmiss.batches.base import Stream
 
 B = nm.batches
@@ -46,6 +47,13 @@ def test_every_epoch_has_the_length_and_the_coverage_declared(name):
     assert len(plan) > 3
     for epoch in (0, 1, 60, 2**64 - 1):
         assert_batches(plan, plan.batches(epoch))
+
+
+def test_equal_keys_keep_their_order(monkeypatch):
+    """Of 64 bits none are seen in practice."""
+    keys = np.array([3, 1, 3, 1, 2] * 20, dtype=np.uint64)
+    monkeypatch.setattr(base, "keys_of", lambda *_: keys)
+    assert_same_bits(base.shuffled(100, 0, 0), np.argsort(keys, kind="stable"))
 
 
 @every_plan

@@ -30,6 +30,10 @@ struct ProbeReport {
     std::size_t sampled = 0;    // queries that `expected` and `found` count rows of
     std::size_t expected = 0;   // rows in the pools of exact search
     std::size_t found = 0;      // of which in lists looked at: these are what the search found
+    // Sums over the sample of the squares of both, and of their products: how far off it may be.
+    std::size_t expected_squares = 0;
+    std::size_t found_squares = 0;
+    std::size_t products = 0;
 };
 
 }  // namespace nearmiss

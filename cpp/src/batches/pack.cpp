@@ -18,11 +18,64 @@ constexpr std::size_t kNone = std::numeric_limits<std::size_t>::max();
 // enough that a key none of whose rows fit costs little.
 constexpr std::size_t kMostTried = 64;
 
+// Rows are known by their places in the order from here on, so that what belongs to rows that are
+// looked at one after the other lies side by side.
+class PlacedConflicts {
+  public:
+    PlacedConflicts(std::span<const std::int64_t> order, const Conflicts& conflicts)
+        : num_keys_(conflicts.num_keys),
+          alike_(conflicts.brings.rows.data() == conflicts.refuses.rows.data() &&
+                 conflicts.brings.indptr.data() == conflicts.refuses.indptr.data()),
+          brings_(order, conflicts.brings),
+          refuses_(alike_ ? Lists() : Lists(order, conflicts.refuses)) {}
+
+    [[nodiscard]] std::size_t num_keys() const noexcept { return num_keys_; }
+    // Whether every row brings what it refuses, and nothing else.
+    [[nodiscard]] bool alike() const noexcept { return alike_; }
+    [[nodiscard]] std::span<const std::size_t> brings(std::size_t row) const noexcept {
+        return brings_.list(row);
+    }
+    [[nodiscard]] std::span<const std::size_t> refuses(std::size_t row) const noexcept {
+        return (alike_ ? brings_ : refuses_).list(row);
+    }
+
+  private:
+    struct Lists {
+        Lists() = default;
+        Lists(std::span<const std::int64_t> order, ListsView lists) {
+            first.reserve(order.size() + 1);
+            first.push_back(0);
+            keys.reserve(lists.rows.size());
+            for (const std::int64_t row : order) {
+                for (const std::int64_t key : lists.list(static_cast<std::size_t>(row)))
+                    keys.push_back(static_cast<std::size_t>(key));
+                first.push_back(keys.size());
+            }
+        }
+
+        [[nodiscard]] std::span<const std::size_t> list(std::size_t row) const noexcept {
+            return std::span(keys).subspan(first[row], first[row + 1] - first[row]);
+        }
+
+        std::vector<std::size_t> first;  // of each row, in keys
+        std::vector<std::size_t> keys;
+    };
+
+    std::size_t num_keys_;
+    bool alike_;
+    Lists brings_;
+    Lists refuses_;  // empty where alike
+};
+
 // Calls visit(key) for each key that the row holds.
 template <class Visit>
-void for_each_held(const Conflicts& conflicts, std::size_t row, const Visit& visit) {
-    const auto brings = conflicts.brings.list(row);
-    const auto refuses = conflicts.refuses.list(row);
+void for_each_held(const PlacedConflicts& conflicts, std::size_t row, const Visit& visit) {
+    const auto brings = conflicts.brings(row);
+    if (conflicts.alike()) {
+        for (const std::size_t key : brings) visit(key);
+        return;
+    }
+    const auto refuses = conflicts.refuses(row);
     auto a = brings.begin();
     auto b = refuses.begin();
     while (a != brings.end() && b != refuses.end()) {
@@ -31,30 +84,27 @@ void for_each_held(const Conflicts& conflicts, std::size_t row, const Visit& vis
         else if (*b < *a)
             ++b;
         else {
-            visit(static_cast<std::size_t>(*a));
+            visit(*a);
             ++a;
             ++b;
         }
     }
 }
 
-// The rows that hold each key, in the order given, and how many of them are left.
+// The rows that hold each key, in order, and how many of them are left.
 class Holders {
   public:
-    Holders(std::span<const std::int64_t> order, const Conflicts& conflicts)
-        : left_(conflicts.num_keys),
-          first_(conflicts.num_keys + 1) {
-        for (const std::int64_t row : order)
-            for_each_held(
-                conflicts, static_cast<std::size_t>(row), [&](std::size_t key) { ++left_[key]; });
+    Holders(std::size_t num_rows, const PlacedConflicts& conflicts)
+        : left_(conflicts.num_keys()),
+          first_(conflicts.num_keys() + 1) {
+        for (std::size_t row = 0; row < num_rows; ++row)
+            for_each_held(conflicts, row, [&](std::size_t key) { ++left_[key]; });
         for (std::size_t key = 0; key < left_.size(); ++key)
             first_[key + 1] = first_[key] + left_[key];
         rows_.resize(first_.back());
         next_.assign(first_.begin(), first_.end() - 1);
-        for (const std::int64_t row : order)
-            for_each_held(conflicts, static_cast<std::size_t>(row), [&](std::size_t key) {
-                rows_[next_[key]++] = static_cast<std::size_t>(row);
-            });
+        for (std::size_t row = 0; row < num_rows; ++row)
+            for_each_held(conflicts, row, [&](std::size_t key) { rows_[next_[key]++] = row; });
         next_.assign(first_.begin(), first_.end() - 1);
     }
 
@@ -164,15 +214,15 @@ class Packer {
            std::size_t batch_size,
            std::size_t num_batches)
         : order_(order),
-          conflicts_(conflicts),
+          conflicts_(order, conflicts),
           wanted_(wanted),
+          place_of_(wanted.columns == 0 ? std::vector<std::size_t>() : places_of(order)),
           batch_size_(batch_size),
           num_batches_(num_batches),
-          holders_(order, conflicts),
+          holders_(order.size(), conflicts_),
           due_(holders_, conflicts.num_keys, num_batches),
           waiting_(conflicts.num_keys, order.size()),
-          brought_(conflicts.num_keys, kNone),
-          refused_(conflicts.num_keys, kNone),
+          last_(conflicts.num_keys),
           placed_(order.size()),
           came_wanted_(order.size()) {
         packed_.indptr.push_back(0);
@@ -195,8 +245,9 @@ class Packer {
     }
 
     [[nodiscard]] PackedBatches finish() {
-        for (const std::int64_t row : order_)
-            if (!placed_[static_cast<std::size_t>(row)]) packed_.unplaced.push_back(row);
+        for (std::int64_t& row : packed_.indices) row = order_[static_cast<std::size_t>(row)];
+        for (std::size_t row = 0; row < order_.size(); ++row)
+            if (!placed_[row]) packed_.unplaced.push_back(order_[row]);
         return std::move(packed_);
     }
 
@@ -207,27 +258,24 @@ class Packer {
 
     // The first thing that keeps the row out of this batch; kNone if nothing does.
     [[nodiscard]] Obstacle obstacle(std::size_t row) const noexcept {
-        for (const std::int64_t key : conflicts_.brings.list(row))
-            if (refused_[static_cast<std::size_t>(key)] == batch_)
-                return 2 * static_cast<std::size_t>(key);
-        for (const std::int64_t key : conflicts_.refuses.list(row))
-            if (brought_[static_cast<std::size_t>(key)] == batch_)
-                return 2 * static_cast<std::size_t>(key) + 1;
+        for (const std::size_t key : conflicts_.brings(row))
+            if (last_[key].refused == batch_) return 2 * key;
+        if (conflicts_.alike()) return kNone;
+        for (const std::size_t key : conflicts_.refuses(row))
+            if (last_[key].brought == batch_) return 2 * key + 1;
         return kNone;
     }
 
     void place(std::size_t row) {
-        for (const std::int64_t key : conflicts_.brings.list(row))
-            brought_[static_cast<std::size_t>(key)] = batch_;
-        for (const std::int64_t key : conflicts_.refuses.list(row))
-            refused_[static_cast<std::size_t>(key)] = batch_;
+        for (const std::size_t key : conflicts_.brings(row)) last_[key].brought = batch_;
+        for (const std::size_t key : conflicts_.refuses(row)) last_[key].refused = batch_;
         for_each_held(conflicts_, row, [&](std::size_t key) { holders_.take(key); });
         placed_[row] = true;
         packed_.indices.push_back(static_cast<std::int64_t>(row));
     }
 
     void place_one_of(std::size_t key) {
-        if (brought_[key] == batch_ || refused_[key] == batch_) return;
+        if (last_[key].brought == batch_ || last_[key].refused == batch_) return;
         std::size_t tried = 0;
         for (const std::size_t row : holders_.rest(key, placed_)) {
             if (placed_[row]) continue;
@@ -241,11 +289,13 @@ class Packer {
         for (; wanting_ < packed_.indices.size(); ++wanting_, wanted_column_ = 0) {
             const auto owner = static_cast<std::size_t>(packed_.indices[wanting_]);
             if (came_wanted_[owner] && !wanted_.onward) continue;
-            while (wanted_column_ < wanted_.columns) {
-                const std::int64_t want = wanted_.rows[owner * wanted_.columns + wanted_column_++];
-                if (want < 0 || placed_[static_cast<std::size_t>(want)]) continue;
-                const auto row = static_cast<std::size_t>(want);
-                if (obstacle(row) != kNone) continue;
+            const auto wants = wanted_.rows.subspan(
+                static_cast<std::size_t>(order_[owner]) * wanted_.columns, wanted_.columns);
+            while (wanted_column_ < wants.size()) {
+                const std::int64_t want = wants[wanted_column_++];
+                if (want < 0) continue;
+                const std::size_t row = place_of_[static_cast<std::size_t>(want)];
+                if (placed_[row] || obstacle(row) != kNone) continue;
                 came_wanted_[row] = true;
                 place(row);
                 return true;
@@ -280,7 +330,7 @@ class Packer {
 
     bool place_fresh() {
         while (fresh_ < order_.size()) {
-            const auto row = static_cast<std::size_t>(order_[fresh_++]);
+            const std::size_t row = fresh_++;
             if (placed_[row]) continue;
             const Obstacle met = obstacle(row);
             if (met == kNone) {
@@ -292,24 +342,37 @@ class Packer {
         return false;
     }
 
+    [[nodiscard]] static std::vector<std::size_t> places_of(std::span<const std::int64_t> order) {
+        std::vector<std::size_t> places(order.size());
+        for (std::size_t place = 0; place < order.size(); ++place)
+            places[static_cast<std::size_t>(order[place])] = place;
+        return places;
+    }
+
+    // The last batches with a row that brings a key, and with one that refuses it.
+    struct LastBatches {
+        std::size_t brought = kNone;
+        std::size_t refused = kNone;
+    };
+
     std::span<const std::int64_t> order_;
-    const Conflicts& conflicts_;
-    const WantedRows& wanted_;
+    PlacedConflicts conflicts_;
+    WantedRows wanted_;
+    std::vector<std::size_t> place_of_;  // of each row as it is known outside; empty: none wanted
     std::size_t batch_size_;
     std::size_t num_batches_;
     Holders holders_;
     DueKeys due_;
     WaitingRows waiting_;
-    std::vector<std::size_t> brought_;  // by key: the last batch with a row that brings it
-    std::vector<std::size_t> refused_;  // by key: the last batch with a row that refuses it
-    std::vector<bool> placed_;          // by row
-    std::vector<bool> came_wanted_;     // by row
-    PackedBatches packed_;
+    std::vector<LastBatches> last_;  // by key
+    std::vector<bool> placed_;       // by row
+    std::vector<bool> came_wanted_;  // by row
+    PackedBatches packed_;           // places in place of rows, until it is finished
     std::size_t batch_ = 0;
     std::size_t first_ = 0;          // of this batch, in packed_.indices
     std::size_t wanting_ = 0;        // whose wanted rows are looked at, in packed_.indices
     std::size_t wanted_column_ = 0;  // the next of these
-    std::size_t fresh_ = 0;          // the next row of order_ that was not tried yet
+    std::size_t fresh_ = 0;          // the next row that was not tried yet
 };
 
 void check_lists(ListsView lists, std::size_t num_rows, std::size_t num_keys, const char* name) {
@@ -323,9 +386,9 @@ void check_lists(ListsView lists, std::size_t num_rows, std::size_t num_keys, co
     for (std::size_t row = 0; row < num_rows; ++row) {
         std::int64_t least = 0;
         for (const std::int64_t key : lists.list(row)) {
-            require(key >= least && key < static_cast<std::int64_t>(num_keys),
-                    argument + ": row " + std::to_string(row) +
-                        " holds a key out of range or out of order");
+            if (key < least || key >= static_cast<std::int64_t>(num_keys))
+                throw InvalidArgument(argument + ": row " + std::to_string(row) +
+                                      " holds a key out of range or out of order");
             least = key + 1;
         }
     }
@@ -334,9 +397,9 @@ void check_lists(ListsView lists, std::size_t num_rows, std::size_t num_keys, co
 void check_order(std::span<const std::int64_t> order) {
     std::vector<bool> seen(order.size());
     for (const std::int64_t row : order) {
-        require(row >= 0 && row < static_cast<std::int64_t>(order.size()) &&
-                    !seen[static_cast<std::size_t>(row)],
-                "order: expected every row once, got " + std::to_string(row));
+        if (row < 0 || row >= static_cast<std::int64_t>(order.size()) ||
+            seen[static_cast<std::size_t>(row)])
+            throw InvalidArgument("order: expected every row once, got " + std::to_string(row));
         seen[static_cast<std::size_t>(row)] = true;
     }
 }
@@ -345,8 +408,8 @@ void check_wanted(const WantedRows& wanted, std::size_t num_rows) {
     require(wanted.rows.size() == (wanted.columns == 0 ? 0 : num_rows * wanted.columns),
             "wanted: expected one list per row");
     for (const std::int64_t row : wanted.rows)
-        require(row >= -1 && row < static_cast<std::int64_t>(num_rows),
-                "wanted: there is no row " + std::to_string(row));
+        if (row < -1 || row >= static_cast<std::int64_t>(num_rows))
+            throw InvalidArgument("wanted: there is no row " + std::to_string(row));
 }
 
 }  // namespace

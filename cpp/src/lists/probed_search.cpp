@@ -11,6 +11,22 @@ namespace {
 
 // Where a query would look at more than this part of all lists, exact search is as fast.
 constexpr std::size_t kExactFrom = 4;
+// Of a table of the lists nearest to queries. A pass over them holds two more of the size.
+constexpr std::size_t kTableBytes = std::size_t{8} << 20;
+
+// Calls use(part, number of parts, queries of the part) for equal parts of the queries, whose
+// tables of so many lists each fit.
+template <class Use>
+void for_each_part(std::span<const std::uint32_t> queries, std::size_t width, const Use& use) {
+    const std::size_t most =
+        std::max<std::size_t>(1, kTableBytes / (width * sizeof(std::uint32_t)));
+    const std::size_t parts = (queries.size() + most - 1) / most;
+    for (std::size_t part = 0; part < parts; ++part) {
+        const std::size_t begin = queries.size() * part / parts;
+        const std::size_t end = queries.size() * (part + 1) / parts;
+        use(part, parts, queries.subspan(begin, end - begin));
+    }
+}
 
 std::size_t place_of(std::span<const std::uint32_t> ascending, std::size_t query) {
     return static_cast<std::size_t>(std::lower_bound(ascending.begin(), ascending.end(), query) -
@@ -58,9 +74,23 @@ std::vector<ProbedSearch::Sampled> ProbedSearch::take_sample(std::size_t size,
         random_subset(search_.queries.rows, size, seed, Stream::recall_sample);
     std::vector<std::uint32_t> queries = drawn;
     std::sort(queries.begin(), queries.end());
+    std::vector<Sampled> by_place(queries.size());
+    std::size_t begin = 0;
+    for_each_part(queries, lists_->size(), [&](std::size_t, std::size_t, auto part) {
+        rank_pools(part, std::span(by_place).subspan(begin, part.size()), execution);
+        begin += part.size();
+    });
+    std::vector<Sampled> sample;
+    for (const std::uint32_t query : drawn)
+        sample.push_back(std::move(by_place[place_of(queries, query)]));
+    return sample;
+}
+
+void ProbedSearch::rank_pools(std::span<const std::uint32_t> queries,
+                              std::span<Sampled> sample,
+                              const Execution& execution) const {
     const std::size_t num_lists = lists_->size();
     const std::vector<std::uint32_t> nearest = nearest_lists(queries, num_lists, execution);
-    std::vector<Sampled> by_place(queries.size());
     Search exact = search_;
     exact.only = queries;
     search_pools(exact, execution, [&](const Pool& pool) {
@@ -68,15 +98,11 @@ std::vector<ProbedSearch::Sampled> ProbedSearch::take_sample(std::size_t size,
         std::vector<std::uint32_t> rank_of(num_lists);
         for (std::size_t rank = 0; rank < num_lists; ++rank)
             rank_of[nearest[place * num_lists + rank]] = static_cast<std::uint32_t>(rank);
-        Sampled& sampled = by_place[place];
+        Sampled& sampled = sample[place];
         sampled.query = queries[place];
         for (const Key key : pool.keys)
             sampled.ranks.push_back(rank_of[lists_->list_of(row_of(key))]);
     });
-    std::vector<Sampled> sample;
-    for (const std::uint32_t query : drawn)
-        sample.push_back(std::move(by_place[place_of(queries, query)]));
-    return sample;
 }
 
 std::size_t ProbedSearch::choose_width(std::span<const Sampled> sample, double recall) const {
@@ -121,9 +147,14 @@ ProbeReport ProbedSearch::report() const {
                        .widened = widened_,
                        .sampled = sample_.size()};
     for (const Sampled& sampled : sample_) {
-        report.expected += sampled.ranks.size();
-        report.found += static_cast<std::size_t>(std::ranges::count_if(
+        const std::size_t expected = sampled.ranks.size();
+        const auto found = static_cast<std::size_t>(std::ranges::count_if(
             sampled.ranks, [&](std::uint32_t rank) { return rank < widths_[sampled.query]; }));
+        report.expected += expected;
+        report.found += found;
+        report.expected_squares += expected * expected;
+        report.found_squares += found * found;
+        report.products += expected * found;
     }
     return report;
 }
@@ -149,6 +180,23 @@ std::vector<std::uint32_t> ProbedSearch::scan(std::span<const std::uint32_t> que
                                               const Execution& execution,
                                               const std::function<void(const Pool&)>& sink,
                                               SearchWork& work) {
+    std::vector<std::uint32_t> left;
+    for_each_part(queries, width, [&](std::size_t part, std::size_t parts, auto some) {
+        const auto done = [&](std::size_t number) {
+            return static_cast<double>(number) / static_cast<double>(parts);
+        };
+        const std::vector<std::uint32_t> rest =
+            scan_part(some, width, execution.part(done(part), done(part + 1)), sink, work);
+        left.insert(left.end(), rest.begin(), rest.end());
+    });
+    return left;
+}
+
+std::vector<std::uint32_t> ProbedSearch::scan_part(std::span<const std::uint32_t> queries,
+                                                   std::size_t width,
+                                                   const Execution& execution,
+                                                   const std::function<void(const Pool&)>& sink,
+                                                   SearchWork& work) {
     const std::vector<std::uint32_t> nearest = nearest_lists(queries, width, execution.at(0));
     const FormKind kind = first_form(search_.precision, search_.corpus.rows.cols, search_.kernel);
     ListPass pass(

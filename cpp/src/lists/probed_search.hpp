@@ -41,6 +41,10 @@ class ProbedSearch {
     [[nodiscard]] std::vector<Sampled> take_sample(std::size_t size,
                                                    std::uint64_t seed,
                                                    const Execution& execution) const;
+    // Fills in what the sample says of the queries, which ascend.
+    void rank_pools(std::span<const std::uint32_t> queries,
+                    std::span<Sampled> sample,
+                    const Execution& execution) const;
     // The least number of probes that finds the part `recall` of the rows in the sample's pools.
     [[nodiscard]] std::size_t choose_width(std::span<const Sampled> sample, double recall) const;
 
@@ -57,6 +61,12 @@ class ProbedSearch {
                                                   const Execution& execution,
                                                   const std::function<void(const Pool&)>& sink,
                                                   SearchWork& work);
+    // The same for as many as there is memory for.
+    [[nodiscard]] std::vector<std::uint32_t> scan_part(std::span<const std::uint32_t> queries,
+                                                       std::size_t width,
+                                                       const Execution& execution,
+                                                       const std::function<void(const Pool&)>& sink,
+                                                       SearchWork& work);
 
     const Search& search_;
     const std::shared_ptr<const InvertedLists> lists_;

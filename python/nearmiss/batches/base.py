@@ -133,7 +133,12 @@ def shuffled(
     Every order is equally likely, up to the chance that two keys of 64 bits are equal.
     """
     drawn_by = np.arange(ids, dtype=np.int64) if isinstance(ids, int) else ids
-    return np.argsort(keys_of(drawn_by, seed, epoch, stream, counters), kind="stable")
+    keys = keys_of(drawn_by, seed, epoch, stream, counters)
+    order = np.argsort(keys)  # the faster sort, which may not keep equal keys in order
+    ordered = keys[order]
+    if (ordered[1:] == ordered[:-1]).any():
+        return np.argsort(keys, kind="stable")
+    return order
 
 
 def keys_of(

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import chain, count
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from nearmiss.arrays import Int64
-from nearmiss.ids import Labels, as_labels
+from nearmiss.batches.texts import codes_of
 from nearmiss.positives import Lists, Positives, to_lists
 
 
@@ -41,9 +41,9 @@ def find_conflicts(
     """Bring what rows hold, each None or in a form of the user, into keys."""
     keys = _Keys(num_rows)
     if groups is not None:
-        keys.add_held(_codes_of([("groups", groups)], num_rows))
+        keys.add_held(codes_of([("groups", groups)], num_rows))
     if texts is not None:
-        keys.add_held(_codes_of(_text_columns(texts), num_rows))
+        keys.add_held(codes_of(_text_columns(texts), num_rows))
     keys.add_documents(
         to_lists(documents, "documents", num_rows, None),
         to_lists(positives, "positives", num_rows, None),
@@ -83,29 +83,44 @@ class _Keys:
 
     def _numbered(self, pairs: Int64) -> Int64:
         """Move keys beyond those of earlier sources."""
-        distinct, codes = np.unique(pairs[1], return_inverse=True)
-        numbered = np.stack([pairs[0], codes.reshape(-1) + self._next_key])
-        self._next_key += len(distinct)
-        return numbered.astype(np.int64)
+        codes, num_codes = _without_gaps(pairs[1])
+        numbered = np.stack([pairs[0], codes + self._next_key])
+        self._next_key += num_codes
+        return numbered
 
     def finish(self) -> Conflicts:
-        brings = np.concatenate([np.empty((2, 0), np.int64), *self._held], axis=1)
-        refuses = np.concatenate([brings, *self._refused], axis=1)
-        every = to_lists(Positives(refuses[0], refuses[1]), "keys", self._num_rows, None)
-        assert every is not None
-        # What one row alone has can meet nothing.
-        shared = np.bincount(every.rows, minlength=self._next_key) > 1
+        held = np.concatenate([np.empty((2, 0), np.int64), *self._held], axis=1)
+        refused = np.concatenate([held, *self._refused], axis=1)
+        shared = self._shared(refused)
         numbers = np.cumsum(shared) - 1
-        lists = [self._lists(pairs, shared, numbers) for pairs in (brings, refuses)]
-        if not self._refused:
-            lists[1] = lists[0]
-        return Conflicts(lists[0], lists[1], int(shared.sum()))
+        brings = self._lists(held, shared, numbers)
+        refuses = self._lists(refused, shared, numbers) if self._refused else brings
+        return Conflicts(brings, refuses, int(shared.sum()))
 
-    def _lists(self, pairs: Int64, shared: Any, numbers: Int64) -> Lists:
-        rows, keys = pairs[:, shared[pairs[1]]]
-        lists = to_lists(Positives(rows, numbers[keys]), "keys", self._num_rows, None)
+    def _shared(self, pairs: Int64) -> npt.NDArray[np.bool_]:
+        """Return which keys more than one row has: what one alone has can meet nothing."""
+        several = np.bincount(pairs[1], minlength=self._next_key) > 1
+        # Of these, a single row may have some more than once.
+        lists = self._lists(pairs, several, np.arange(self._next_key))
+        return np.bincount(lists.rows, minlength=self._next_key) > 1
+
+    def _lists(self, pairs: Int64, kept: npt.NDArray[np.bool_], numbers: Int64) -> Lists:
+        rows, keys = pairs
+        chosen = kept[keys]
+        found = Positives(rows[chosen], numbers[keys[chosen]])
+        lists = to_lists(found, "keys", self._num_rows, None)
         assert lists is not None
         return lists
+
+
+def _without_gaps(keys: Int64) -> tuple[Int64, int]:
+    """Return keys numbered 0, 1, … in ascending order, and how many there are."""
+    if len(keys) and keys.max() < 4 * len(keys):  # few gaps: no need to sort
+        present = np.zeros(keys.max() + 1, dtype=np.bool_)
+        present[keys] = True
+        return (np.cumsum(present) - 1)[keys], int(present.sum())
+    distinct, codes = np.unique(keys, return_inverse=True)
+    return codes.reshape(-1).astype(np.int64), len(distinct)
 
 
 def _pairs_of(lists: Lists) -> Int64:
@@ -127,29 +142,3 @@ def _text_columns(texts: Any) -> list[tuple[str, Any]]:
                 f"put a single column into a list"
             )
     return [(f"texts column {place}", column) for place, column in enumerate(columns)]
-
-
-def _codes_of(columns: list[tuple[str, Any]], num_rows: int) -> Int64:
-    """Return one code per row and named column, -1 for none; equal labels share one."""
-    labels = [_as_row_labels(column, name, num_rows) for name, column in columns]
-    codes = np.full((num_rows, len(columns)), -1, dtype=np.int64)
-    if all(column.dtype == np.int64 for column in labels):
-        for place, column in enumerate(labels):
-            codes[:, place] = column
-        return codes
-    for place, column in enumerate(labels):
-        if column.dtype == np.int64 and len(column):
-            raise TypeError(f"{columns[place][0]} holds integers, another one strings")
-    texts = list(chain.from_iterable(column.tolist() for column in labels))
-    known: dict[Any, int] = {None: -1}
-    # A text's code is the place where it was met first.
-    flat = np.fromiter(map(known.setdefault, texts, count()), np.int64, len(texts))
-    return np.ascontiguousarray(flat.reshape(len(columns), num_rows).T)
-
-
-def _as_row_labels(value: Any, name: str, num_rows: int) -> Labels:
-    labels = as_labels(value, name, num_rows, "row")
-    if labels.dtype == np.int64 and len(labels) and labels.min() < -1:
-        row = int(np.argmax(labels < -1))
-        raise ValueError(f"{name}: row {row} is {labels[row]}; labels start at 0 and -1 means none")
-    return labels

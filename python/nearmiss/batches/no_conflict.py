@@ -50,7 +50,10 @@ class NoConflict(BatchPlan):
         A label of each row, such as a product or a duplicate cluster; -1 or None for none.
     texts : list of columns, optional
         Each with one str per row, or one label (int); None or -1 for none. The same text in any
-        two columns is the same.
+        two columns is the same: characters are compared, not their hashes. A column is any
+        sequence or array. Arrow columns of text are read where they lie, without making Python
+        strings: those of pyarrow, polars and pandas, and ``dataset["anchor"]`` of a
+        `datasets.Dataset` (other columns of which are read as it gives them out).
     neighbors : array-like of int of shape (n, k), optional
         Rows that are hard for each row, the nearest first, -1 for none: ``indices`` of a search.
         Batches then grow from a random row over its neighbours and theirs in turn, so that near

@@ -252,7 +252,10 @@ class Statistics(Mapping[str, Any]):
         line = f"Approximate: looked at {found['p']:,} of {found['lists']:,} lists{more}"
         if found["recall"] is None:
             return [line]
-        return [f"{line}; recall {found['recall']:.3f} on {_queries(found['sampled_queries'])}"]
+        error = found.get("recall_error")  # older tables do not have it
+        about = "" if error is None else f" ± {error:.3f}"
+        sampled = _queries(found["sampled_queries"])
+        return [f"{line}; recall {found['recall']:.3f}{about} on {sampled}"]
 
     def _shortage_lines(self) -> list[str]:
         lines = [
