@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <cstdio>
-#include <cstdlib>
 #include <atomic>
 #include <cstring>
 #include <memory>
@@ -207,7 +205,6 @@ void ScreeningChoice::note(std::size_t rows, std::size_t scored) noexcept {
 
 void ScreeningChoice::note_sketched(std::size_t rows, std::size_t scored) noexcept {
     sketches_tried_ = true;
-    if (getenv("DBG")) fprintf(stderr, "sketch rows %zu scored/row %.2f afford %zu\n", rows, static_cast<double>(scored)/static_cast<double>(rows), affordable_by_sketch_);
     sketches_pay_ = scored <= rows * affordable_by_sketch_;
     if (!sketches_pay_) ++sketches_failed_;
 }

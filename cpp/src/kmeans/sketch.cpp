@@ -2,8 +2,6 @@
 #include "kmeans/sketch.hpp"
 
 #include <algorithm>
-#include <cstdio>
-#include <cstdlib>
 #include <cmath>
 
 #include "kernels/dispatch.hpp"
@@ -170,7 +168,6 @@ SketchMap::SketchMap(const Points& points)
         axes = products(products(axes, sample), by_element);
         make_orthonormal(axes);
     }
-    if (getenv("DBG")) { double all=0, in=0; for (std::size_t i=0;i<count;++i) all += product(sample.row(i),sample.row(i),width_); Block p=products(axes,sample); for (std::size_t i=0;i<p.rows;++i) in += product(p.row(i),p.row(i),p.width); fprintf(stderr,"captured %.4f\n", in/all);}
     axes_ = std::move(axes.at);
 }
 
