@@ -16,16 +16,13 @@ from typing import Any
 import superkmeans
 from clusters import ClusterTask
 
-_threads = 1
-
 
 def describe() -> dict[str, str]:
     return {"version": superkmeans.__version__}
 
 
 def set_threads(threads: int) -> None:
-    global _threads
-    _threads = threads
+    """Nothing to do: every model says how many."""
 
 
 def _lloyd(task: ClusterTask, quantizer: str) -> Callable[[], Any]:
@@ -42,7 +39,7 @@ def _lloyd(task: ClusterTask, quantizer: str) -> Callable[[], Any]:
         n_threads=task.threads,
         early_termination=False,
         tol=0.0,
-        full_precision_final_centroids=quantizer != "f32",
+        full_precision_final_centroids=quantizer != "f32",  # or its objective is 0.03 % higher
     )
     return lambda: model().train(task.rows)
 
