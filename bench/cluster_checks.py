@@ -44,6 +44,15 @@ def check_objectives(task: ClusterTask, ours: str, centers: dict[str, Any]) -> d
     return {name: {"objective": value} for name, value in found.items()}
 
 
+def check_start(task: ClusterTask, ours: str, centers: dict[str, Any]) -> dict[str, Any]:
+    """Ours are no worse than from rows after as many iterations; raises `WrongAnswer`."""
+    found = {name: objective(task, of) for name, of in centers.items()}
+    for name, value in found.items():
+        if found[ours] > value:
+            raise WrongAnswer(f"{ours}: objective {found[ours]:.6g}, {name} {value:.6g}")
+    return {name: {"objective": value} for name, value in found.items()}
+
+
 def check_seeds(task: ClusterTask, ours: str, seeds: dict[str, Any]) -> dict[str, Any]:
     """Different rows, and ours leave no more than others leave; raises `WrongAnswer`."""
     found = {name: objective(task, of) for name, of in seeds.items()}

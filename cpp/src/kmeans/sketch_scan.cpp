@@ -15,6 +15,8 @@ using kernels::kTileQueries;
 
 namespace {
 
+// Where sketches tell little there are very many; they are then settled as they come.
+constexpr std::size_t kMostCandidates = std::size_t{1} << 18;
 constexpr std::size_t kPanelsPerCheckpoint = 64;
 
 // Orders `places` so that similar sketches are next to each other: halves along the coordinate of
@@ -121,9 +123,10 @@ std::size_t SketchScan::run(std::span<const std::uint32_t> queries,
     for (PanelGroup group = groups.take(); group.count != 0; group = groups.take()) {
         const std::uint32_t count = block_.screen(group, {0, block_.num_tiles()}, hits_.data());
         for (std::uint32_t h = 0; h < count; ++h) collect(hits_[h], group.at[hits_[h].panel]);
+        if (candidates_.size() >= kMostCandidates) settle();
         if (group.at[0] % kPanelsPerCheckpoint == 0) context.checkpoint();
     }
-    for (std::size_t i = 0; i < block_.size(); ++i) settle(i);
+    settle();
     return num_scored_;
 }
 
@@ -155,6 +158,12 @@ void SketchScan::collect(const kernels::TileHit& hit, std::size_t panel) {
             last_[i] = static_cast<std::uint32_t>(candidates_.size() - 1);
         }
     }
+}
+
+void SketchScan::settle() {
+    for (std::size_t i = 0; i < block_.size(); ++i) settle(i);
+    last_.assign(block_.size(), kFirst);
+    candidates_.clear();
 }
 
 // The candidate of the nearest sketch first: it may leave others no chance.

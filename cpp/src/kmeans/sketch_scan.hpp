@@ -70,6 +70,7 @@ class SketchScan final : public CenterScan {
 
     void raise_threshold(std::size_t i);
     void collect(const kernels::TileHit& hit, std::size_t panel);
+    void settle();
     void settle(std::size_t i);
     void score(const ExactQuery& query, std::size_t i);
 
