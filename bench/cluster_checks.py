@@ -13,7 +13,7 @@ from clusters import ClusterTask
 _BLOCK = 8192
 _LARGEST_DIFFERENCE = 1e-3  # of the objective
 # The same where a peer draws its own centres to begin with.
-_LARGEST_DIFFERENCE_OF_OTHER_CENTERS = 5e-3
+_LARGEST_DIFFERENCE_OF_OTHER_CENTERS = 2e-2
 _DRAWS_ITS_OWN_CENTERS = ("superkmeans",)
 _LARGEST_GAP = 0.02  # of the objective of clusters of equal size, to theirs by optimal assignments
 # Seedings of one law differ by chance.
