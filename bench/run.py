@@ -442,6 +442,7 @@ def run_clusters(
     record = summarise(match, timings, partial(multiply_add_rates, searched, machine.peak_gflops))
     check = {
         "lloyd": cluster_checks.check_objectives,
+        "start": cluster_checks.check_start,
         "balanced": cluster_checks.check_balanced,
         "seeding": cluster_checks.check_seeds,
     }[case.kind]

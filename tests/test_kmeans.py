@@ -110,6 +110,51 @@ def test_enough_centres_for_codes(simd_target, target, metric, kind, num_threads
     assert_found(fit(model, rows), oracle_kmeans.lloyd(rows, init, metric, max_iter=3))
 
 
+def near_a_plane(shape, rank, seed=0):
+    """Rows whose leading coordinates say nearly all, and tell most centres apart."""
+    rng = np.random.default_rng(seed)
+    rows = 3 * rng.normal(size=(shape[0], rank)) @ rng.normal(size=(rank, shape[1]))
+    return (rows + 0.3 * rng.normal(size=shape)).astype(np.float32)
+
+
+@pytest.mark.parametrize("kind", ["plane", "ties", "duplicates", "huge", "tiny"])
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("target", TARGETS)
+def test_sketches_narrow_the_search(simd_target, target, metric, kind, num_threads):
+    """From the second iteration on rows of 256 dimensions or more are compared by sketches."""
+    simd_target(target)
+    rng = np.random.default_rng(8)
+    if kind == "plane":
+        rows = near_a_plane((450, 260), 30)
+    else:
+        rows = vectors(rng, (450, 260), "float32", kind)
+    init = rows[rng.permutation(450)[:197]]
+    model = nm.KMeans(197, init=init, metric=metric, tol=0, max_iter=4, num_threads=num_threads)
+    assert_found(fit(model, rows), oracle_kmeans.lloyd(rows, init, metric, max_iter=4))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_sketches_of_every_element_type(dtype):
+    rng = np.random.default_rng(9)
+    rows = vectors(rng, (400, 257), dtype, "duplicates")
+    weights = rng.choice([0.0, 0.5, 1.0], len(rows))
+    model = nm.KMeans(200, init=rows[:200], tol=0, max_iter=4)
+    fit(model, rows, sample_weight=weights)
+    assert_found(model, oracle_kmeans.lloyd(rows, rows[:200], "euclidean", weights, max_iter=4))
+
+
+@pytest.mark.parametrize("noise", [0.0, 3.0])
+def test_sketches_that_tell_centres_apart_and_that_do_not(noise):
+    """The first 4,096 rows tell whether sketches pay, which changes the time alone."""
+    rng = np.random.default_rng(10)
+    rows = near_a_plane((6000, 256), 20) + noise * rng.normal(size=(6000, 256))
+    rows = rows.astype(np.float32)
+    for iterations in (1, 2, 3):
+        model = nm.KMeans(200, init=rows[:200], tol=0, max_iter=iterations).fit(rows)
+        nearest = nm.topk(rows, nm.Corpus(model.cluster_centers_, metric="l2"), 1)[1][:, 0]
+        assert_same_bits(model.labels_, nearest.astype(np.int32))
+
+
 @pytest.mark.parametrize("kind", ["normal", "ties", "duplicates"])
 @pytest.mark.parametrize("k", [1, 16, 17, 33, 64, 65, 111, 191])
 @pytest.mark.parametrize("target", TARGETS)

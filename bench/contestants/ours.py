@@ -382,10 +382,10 @@ def _collate(task: CollateTask) -> Callable[[], Any]:
 COLLATES = {"loader": _loader, "collate": _collate}
 
 
-def _fit(task: ClusterTask, **options: Any) -> nm.KMeans:
+def _fit(task: ClusterTask, init: Any = None, **options: Any) -> nm.KMeans:
     model = nm.KMeans(
         len(task.centers),
-        init=task.centers,
+        init=task.centers if init is None else init,
         max_iter=task.iterations,
         tol=0,
         num_threads=task.threads,
@@ -396,6 +396,10 @@ def _fit(task: ClusterTask, **options: Any) -> nm.KMeans:
 
 def _lloyd(task: ClusterTask) -> Callable[[], Any]:
     return lambda: _fit(task).cluster_centers_
+
+
+def _two_level(task: ClusterTask) -> Callable[[], Any]:
+    return lambda: _fit(task, init="two-level", random_state=0).cluster_centers_
 
 
 def _balanced(task: ClusterTask) -> Callable[[], Any]:
@@ -413,6 +417,7 @@ def _seeding(task: ClusterTask, law: str) -> Callable[[], Any]:
 
 CLUSTERS = {
     "lloyd": _lloyd,
+    "two-level": _two_level,
     "balanced": _balanced,
     "plus-plus": partial(_seeding, law="k-means++"),
     "rejection": partial(_seeding, law="rejection"),

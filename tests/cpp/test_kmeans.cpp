@@ -10,6 +10,7 @@
 
 #include "check.hpp"
 #include "instances.hpp"
+#include "kmeans/sketch.hpp"
 #include "nearmiss/error.hpp"
 #include "nearmiss/kmeans.hpp"
 
@@ -79,6 +80,51 @@ TEST(kmeans_assigns_by_definition) {
     // Enough centres for int8 codes: apart, and with ties that codes cannot tell.
     check_assignment(instances::normal(401, 33, 7), instances::normal(200, 33, 8));
     check_assignment(instances::small_integers(401, 32, 9), instances::small_integers(200, 32, 10));
+}
+
+// |x - y|, of unit vectors under cosine.
+double distance(const Matrix& a, std::size_t i, const Matrix& b, std::size_t j, Metric metric) {
+    const auto norm = [&](std::span<const float> row) {
+        return metric == Metric::cosine ? std::sqrt(instances::inner_product(row, row)) : 1.0;
+    };
+    const double left = norm(a.row(i));
+    const double right = norm(b.row(j));
+    double sum = 0;
+    for (std::size_t k = 0; k < a.cols; ++k) {
+        const double gap =
+            static_cast<double>(a.row(i)[k]) / left - static_cast<double>(b.row(j)[k]) / right;
+        sum += gap * gap;
+    }
+    return std::sqrt(sum);
+}
+
+TEST(kmeans_sketches_are_never_farther_than_what_they_are_of) {
+    constexpr std::size_t kWidth = nearmiss::SketchMap::kWidth;
+    for (const auto& rows : {instances::normal(300, 257, 1),
+                             instances::small_integers(300, 300, 2),
+                             Matrix{40, 256, std::vector<float>(40 * 256, 2.5F)}}) {
+        const Matrix others = instances::normal(50, rows.cols, 3);
+        for (const Metric metric : kMetrics) {
+            const Points points(rows.view(), metric, {}, {1, {}});
+            const Points far(others.view(), metric, {}, {1, {}});
+            const nearmiss::SketchMap map(points);
+            const auto mine = map.sketch(rows.view(), points.root_norms(), {2, {}});
+            const auto theirs = map.sketch(others.view(), far.root_norms(), {2, {}});
+            const Matrix a{rows.rows,
+                           kWidth,
+                           {mine.elements.data(), mine.elements.data() + rows.rows * kWidth}};
+            const Matrix b{others.rows,
+                           kWidth,
+                           {theirs.elements.data(), theirs.elements.data() + others.rows * kWidth}};
+            for (std::size_t i = 0; i < rows.rows; ++i)
+                for (std::size_t j = 0; j < others.rows; ++j) {
+                    const double slack =
+                        map.rounding() * (mine.root_norms[i] + theirs.root_norms[j]);
+                    CHECK(distance(a, i, b, j, Metric::l2) <=
+                          distance(rows, i, others, j, metric) * (1 + 1e-12) + slack);
+                }
+        }
+    }
 }
 
 TEST(kmeans_sums_rows_in_ascending_order) {

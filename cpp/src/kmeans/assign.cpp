@@ -11,51 +11,26 @@
 #include "kernels/dispatch.hpp"
 #include "kmeans/centers.hpp"
 #include "kmeans/nearest.hpp"
+#include "kmeans/row_reader.hpp"
+#include "kmeans/sketch_scan.hpp"
 
 namespace nearmiss {
-namespace {
 
-// With fewer, codes save less than encoding a row costs.
-constexpr std::size_t kMinCentersForCodes = 192;
-// Scoring a centre exactly costs about as much as screening this many elements in float32.
-constexpr std::size_t kScoringElements = 6500;
-// Rows after which codes may turn out too coarse, before all others.
-constexpr std::size_t kRowsTried = 4096;
-
-Precision precision_for(std::size_t num_centers) {
-    return num_centers < kMinCentersForCodes ? Precision::float32 : Precision::automatic;
-}
-
-// The search among all centres or some of them, and scans of it that tasks use in turn: their
-// memory is large.
+// A search among all centres or some of them, and scans that tasks use in turn: their memory is
+// large.
 class Scans {
   public:
-    Scans(const Points& points,
-          const Corpus& centers,
-          Precision precision,
-          CenterNumbers numbers,
-          const Execution& execution)
-        : search_{.corpus = centers.packed(),
-                  .kernel = kernels::active(),
-                  .queries = points.rows(),
-                  .query_norms = points.root_norms(),
-                  .pool_size = 1,
-                  .rules = nullptr,
-                  .intervals = {}},
-          numbers_(numbers),
-          kind_(first_form(precision, points.dim(), search_.kernel)),
-          form_(centers.packed().form(kind_, execution.at(0))) {}
+    virtual ~Scans() = default;
 
-    [[nodiscard]] const Search& search() const noexcept { return search_; }
-    [[nodiscard]] FormKind kind() const noexcept { return kind_; }
-    [[nodiscard]] std::size_t block_size() const noexcept { return NearestScan::block_size(form_); }
+    // The most queries that are searched for together.
+    [[nodiscard]] virtual std::size_t block_size() const noexcept = 0;
 
-    // As NearestScan::run, for any number of queries. From any thread.
+    // As CenterScan::run, for any number of queries. From any thread.
     std::size_t run(std::span<const std::uint32_t> queries,
                     std::span<Key> best,
                     TaskContext& context) {
         if (queries.empty()) return 0;
-        std::unique_ptr<NearestScan> scan = lend();
+        std::unique_ptr<CenterScan> scan = lend();
         std::size_t num_scored = 0;
         for (std::size_t begin = 0; begin < queries.size(); begin += block_size()) {
             const std::size_t count = std::min(block_size(), queries.size() - begin);
@@ -67,21 +42,113 @@ class Scans {
         return num_scored;
     }
 
+  protected:
+    [[nodiscard]] virtual std::unique_ptr<CenterScan> make() const = 0;
+
   private:
-    std::unique_ptr<NearestScan> lend() {
-        const std::lock_guard lock(mutex_);
-        if (idle_.empty()) return std::make_unique<NearestScan>(search_, form_, numbers_);
-        std::unique_ptr<NearestScan> scan = std::move(idle_.back());
-        idle_.pop_back();
-        return scan;
+    std::unique_ptr<CenterScan> lend() {
+        {
+            const std::lock_guard lock(mutex_);
+            if (!idle_.empty()) {
+                std::unique_ptr<CenterScan> scan = std::move(idle_.back());
+                idle_.pop_back();
+                return scan;
+            }
+        }
+        return make();
+    }
+
+    std::mutex mutex_;
+    std::vector<std::unique_ptr<CenterScan>> idle_;
+};
+
+namespace {
+
+// With fewer, codes save less than encoding a row costs.
+constexpr std::size_t kMinCentersForCodes = 192;
+// Scoring a centre exactly costs about as much as screening this many elements in float32.
+constexpr std::size_t kScoringElements = 6500;
+// The same in codes, less what sketches cost.
+constexpr std::size_t kScoringElementsOfCodes = 16000;
+// Rows after which codes, or sketches, may turn out too coarse, before all others.
+constexpr std::size_t kRowsTried = 4096;
+
+Precision precision_for(std::size_t num_centers) {
+    return num_centers < kMinCentersForCodes ? Precision::float32 : Precision::automatic;
+}
+
+Search search_among(const PackedCorpus& corpus,
+                    MatrixView queries,
+                    std::span<const double> query_norms) {
+    return {.corpus = corpus,
+            .kernel = kernels::active(),
+            .queries = queries,
+            .query_norms = query_norms,
+            .pool_size = 1,
+            .rules = nullptr,
+            .intervals = {}};
+}
+
+// By what rows and centres are themselves.
+class NearestScans final : public Scans {
+  public:
+    NearestScans(const Points& points,
+                 const Corpus& centers,
+                 Precision precision,
+                 CenterNumbers numbers,
+                 const Execution& execution)
+        : search_(search_among(centers.packed(), points.rows(), points.root_norms())),
+          numbers_(numbers),
+          kind_(first_form(precision, points.dim(), search_.kernel)),
+          form_(centers.packed().form(kind_, execution.at(0))) {}
+
+    [[nodiscard]] FormKind kind() const noexcept { return kind_; }
+    [[nodiscard]] std::size_t block_size() const noexcept override {
+        return queries_per_scan(form_);
+    }
+
+  private:
+    [[nodiscard]] std::unique_ptr<CenterScan> make() const override {
+        return std::make_unique<NearestScan>(search_, form_, numbers_);
     }
 
     const Search search_;
     const CenterNumbers numbers_;
     const FormKind kind_;
     const ScreeningForm& form_;
-    std::mutex mutex_;
-    std::vector<std::unique_ptr<NearestScan>> idle_;
+};
+
+// By their sketches.
+class SketchScans final : public Scans {
+  public:
+    SketchScans(const Points& points,
+                const Sketches& sketches,
+                const Corpus& centers,
+                const SketchedCenters& sketched_centers,
+                CenterNumbers numbers,
+                const Execution& execution)
+        : centers_(sketched_centers),
+          search_(search_among(centers.packed(), points.rows(), points.root_norms())),
+          sketches_(search_among(centers_.sketches(), sketches.view(), sketches.root_norms)),
+          numbers_(numbers),
+          form_(centers_.sketches().form(
+              first_form(Precision::automatic, SketchMap::kWidth, search_.kernel),
+              execution.at(0))) {}
+
+    [[nodiscard]] std::size_t block_size() const noexcept override {
+        return queries_per_scan(form_);
+    }
+
+  private:
+    [[nodiscard]] std::unique_ptr<CenterScan> make() const override {
+        return std::make_unique<SketchScan>(search_, sketches_, centers_, form_, numbers_);
+    }
+
+    const SketchedCenters& centers_;
+    const Search search_;
+    const Search sketches_;
+    const CenterNumbers numbers_;
+    const ScreeningForm& form_;
 };
 
 // Rows to be searched for, and the best centre known of each.
@@ -104,36 +171,30 @@ struct Group {
 // The keys of rows with the centres that they had before.
 class KnownCenters {
   public:
-    KnownCenters(const Search& search, std::span<const std::uint8_t> changed)
-        : search_(search),
-          changed_(changed),
-          scorer_(search.corpus, search.kernel),
-          elements_(search.queries.cols) {}
+    KnownCenters(const Points& points,
+                 const PackedCorpus& centers,
+                 std::span<const std::uint8_t> changed)
+        : changed_(changed),
+          reader_(points.rows(), points.root_norms(), kernels::active()),
+          scorer_(centers, kernels::active()) {}
 
     [[nodiscard]] Key key(std::size_t row, Key before) {
         const std::uint32_t center = row_of(before);
         if (changed_[center] == 0) return before;
-        const MatrixView rows = search_.queries;
-        const float* elements = elements_.data();
-        if (rows.type == ElementType::float32)
-            elements = reinterpret_cast<const float*>(rows.row(row));
-        else
-            search_.kernel.of_type[static_cast<std::size_t>(rows.type)].to_float(
-                rows.row(row), rows.cols, elements_.data());
-        return make_key(scorer_.score({elements, search_.query_norms[row]}, center), center);
+        return make_key(scorer_.score(reader_.read(row), center), center);
     }
 
   private:
-    const Search& search_;
     const std::span<const std::uint8_t> changed_;
+    RowReader reader_;
     ExactScorer scorer_;
-    std::vector<float> elements_;
 };
 
 }  // namespace
 
 ScreeningChoice::ScreeningChoice(const Points& points, std::size_t num_centers) noexcept
     : affordable_(2 + num_centers * points.dim() / kScoringElements),
+      affordable_by_sketch_(2 + num_centers * points.dim() / kScoringElementsOfCodes),
       precision_(precision_for(num_centers)),
       tried_(num_centers < kMinCentersForCodes) {}
 
@@ -142,19 +203,34 @@ void ScreeningChoice::note(std::size_t rows, std::size_t scored) noexcept {
     tried_ = true;
 }
 
+void ScreeningChoice::note_sketched(std::size_t rows, std::size_t scored) noexcept {
+    sketches_tried_ = true;
+    sketches_pay_ = scored <= rows * affordable_by_sketch_;
+    if (!sketches_pay_) ++sketches_failed_;
+}
+
 CenterSearch::CenterSearch(const Points& points,
+                           const SketchedPoints* sketched,
                            MatrixView centers,
                            std::span<const std::uint8_t> changed,
                            ScreeningChoice& choice,
                            const Execution& execution)
     : points_(points),
+      sketched_(sketched),
       changed_(changed),
       choice_(choice),
       all_(centers, points.metric(), {}, execution, choice.precision()) {
     if (precision_for(centers.rows) == Precision::float32 &&
         FewCenters::serve(points, centers.rows))
         few_ = std::make_unique<FewCenters>(points, all_.packed());
-    if (!changed.empty()) gather_changed(centers, execution);
+    if (changed.empty()) return;
+    gather_changed(centers, execution);
+    if (sketched_ == nullptr || some_numbers_.empty() || !choice.try_sketches()) return;
+    sketched_all_ =
+        std::make_unique<SketchedCenters>(sketched_->map, all_.packed(), execution.at(0));
+    if (some_)
+        sketched_some_ =
+            std::make_unique<SketchedCenters>(sketched_->map, some_->packed(), execution.at(0));
 }
 
 void CenterSearch::gather_changed(MatrixView centers, const Execution& execution) {
@@ -183,11 +259,12 @@ void CenterSearch::assign(std::size_t begin,
                           const Execution& execution) const {
     if (!changed_.empty() && some_numbers_.empty()) return;  // all is as it was
     if (few_) return assign_to_few(begin, end, assignment, execution);
-    if (!choice_.tried() && end - begin > kRowsTried) {
-        assign_in_one_form(begin, begin + kRowsTried, assignment, execution.at(0));
+    const bool to_try = sketched_all_ ? !choice_.sketches_tried() : !choice_.tried();
+    if (to_try && end - begin > kRowsTried) {
+        assign_in_one_way(begin, begin + kRowsTried, assignment, execution.at(0));
         begin += kRowsTried;
     }
-    assign_in_one_form(begin, end, assignment, execution);
+    assign_in_one_way(begin, end, assignment, execution);
 }
 
 void CenterSearch::assign_to_few(std::size_t begin,
@@ -204,12 +281,28 @@ void CenterSearch::assign_to_few(std::size_t begin,
     });
 }
 
-void CenterSearch::assign_in_one_form(std::size_t begin,
-                                      std::size_t end,
-                                      Assignment& assignment,
-                                      const Execution& execution) const {
-    Scans among_all(points_, all_, choice_.precision(), {}, execution);
-    std::optional<Scans> among_some;
+void CenterSearch::assign_in_one_way(std::size_t begin,
+                                     std::size_t end,
+                                     Assignment& assignment,
+                                     const Execution& execution) const {
+    if (sketched_all_ && choice_.sketches_pay()) {
+        SketchScans among_all(
+            points_, sketched_->sketches, all_, *sketched_all_, {}, execution.at(0));
+        std::optional<SketchScans> among_some;
+        if (some_)
+            among_some.emplace(points_,
+                               sketched_->sketches,
+                               *some_,
+                               *sketched_some_,
+                               CenterNumbers{some_numbers_, some_places_},
+                               execution.at(0));
+        const Work work = assign_by(
+            among_all, among_some ? &*among_some : nullptr, begin, end, assignment, execution);
+        choice_.note_sketched(end - begin, work.scored);
+        return;
+    }
+    NearestScans among_all(points_, all_, choice_.precision(), {}, execution);
+    std::optional<NearestScans> among_some;
     if (some_)
         among_some.emplace(points_,
                            *some_,
@@ -218,16 +311,29 @@ void CenterSearch::assign_in_one_form(std::size_t begin,
                                : precision_for(some_numbers_.size()),
                            CenterNumbers{some_numbers_, some_places_},
                            execution);
+    const Work work = assign_by(
+        among_all, among_some ? &*among_some : nullptr, begin, end, assignment, execution);
+    if (among_all.kind() == FormKind::int8)
+        choice_.note(work.searched_among_all, work.scored_among_all);
+}
+
+CenterSearch::Work CenterSearch::assign_by(Scans& among_all,
+                                           Scans* among_some,
+                                           std::size_t begin,
+                                           std::size_t end,
+                                           Assignment& assignment,
+                                           const Execution& execution) const {
     std::atomic<std::size_t> num_searched{0};
     std::atomic<std::size_t> num_scored{0};
-    const std::size_t step = (some_ ? 4 : 1) * among_all.block_size();
+    std::atomic<std::size_t> num_scored_among_some{0};
+    const std::size_t step = (among_some != nullptr ? 4 : 1) * among_all.block_size();
     const std::size_t tasks = (end - begin + step - 1) / step;
     run_parallel(tasks, end - begin, execution, [&](std::size_t task, TaskContext& context) {
         const std::size_t first = begin + task * step;
         const std::size_t last = std::min(end, first + step);
         Group to_all;
         Group to_some;
-        KnownCenters known(among_all.search(), changed_);
+        KnownCenters known(points_, all_.packed(), changed_);
         for (std::size_t row = first; row < last; ++row) {
             if (changed_.empty()) {
                 to_all.add(row, NearestScan::kNone);
@@ -238,23 +344,24 @@ void CenterSearch::assign_in_one_form(std::size_t begin,
             const Key key = known.key(row, before);
             // No other centre was as good as its centre before, and those that have not changed are
             // not now if that is no worse.
-            (some_ && key >= before ? to_some : to_all).add(row, key);
+            (among_some != nullptr && key >= before ? to_some : to_all).add(row, key);
         }
         num_searched.fetch_add(to_all.rows.size());
         num_scored.fetch_add(among_all.run(to_all.rows, to_all.best, context));
-        if (some_) among_some->run(to_some.rows, to_some.best, context);
+        if (among_some != nullptr)
+            num_scored_among_some.fetch_add(among_some->run(to_some.rows, to_some.best, context));
         to_all.write(assignment);
         to_some.write(assignment);
         context.checkpoint(last - first);
     });
-    if (among_all.kind() == FormKind::int8) choice_.note(num_searched.load(), num_scored.load());
+    return {num_searched, num_scored, num_scored + num_scored_among_some};
 }
 
 Assignment assign(const Points& points, MatrixView centers, const Execution& execution) {
     const FloatEnvironment environment;
     static_cast<void>(measure_rows(centers, points.metric(), "centers", execution));
     ScreeningChoice choice(points, centers.rows);
-    const CenterSearch search(points, centers, {}, choice, execution.at(0));
+    const CenterSearch search(points, nullptr, centers, {}, choice, execution.at(0));
     Assignment assignment{std::vector<std::int32_t>(points.size()),
                           std::vector<float>(points.size())};
     for_blocks(points.size(), 0, 1, execution, [&](auto begin, auto end, const Execution& part) {

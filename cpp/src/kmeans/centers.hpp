@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "kmeans/few_centers.hpp"
+#include "kmeans/sketch_scan.hpp"
 #include "nearmiss/kmeans.hpp"
 
 namespace nearmiss {
@@ -53,6 +54,16 @@ void for_blocks(std::size_t num_rows,
             ElementType::float32};
 }
 
+// Points and their sketches, which serve all iterations of a run.
+struct SketchedPoints {
+    explicit SketchedPoints(const Points& points, const Execution& execution)
+        : map(points),
+          sketches(map.sketch(points.rows(), points.root_norms(), execution)) {}
+
+    SketchMap map;
+    Sketches sketches;
+};
+
 // What centres are screened in. Changes the time, never the answer. Kept from one set of centres to
 // the next.
 class ScreeningChoice {
@@ -64,18 +75,40 @@ class ScreeningChoice {
     // After so many rows in codes: how many centres had to be scored exactly for them.
     void note(std::size_t rows, std::size_t scored) noexcept;
 
+    // Whether sketches are worth looking at for another set of centres.
+    [[nodiscard]] bool try_sketches() noexcept {
+        sketches_tried_ = false;
+        sketches_pay_ = sketches_failed_ < kMostFailures;
+        return sketches_pay_;
+    }
+    [[nodiscard]] bool sketches_tried() const noexcept { return sketches_tried_; }
+    [[nodiscard]] bool sketches_pay() const noexcept { return sketches_pay_; }
+    // As note(), by sketches.
+    void note_sketched(std::size_t rows, std::size_t scored) noexcept;
+
   private:
+    // Centres that have hardly begun to move are hard to tell apart.
+    static constexpr std::size_t kMostFailures = 3;
+
     const std::size_t affordable_;  // centres to score exactly per row
+    const std::size_t affordable_by_sketch_;
     Precision precision_;
     bool tried_;  // or nothing to try
+    bool sketches_tried_ = false;
+    bool sketches_pay_ = true;
+    std::size_t sketches_failed_ = 0;
 };
+
+class Scans;
 
 // Labels and scores of rows, written to their places.
 class CenterSearch {
   public:
-    // `centers` and `choice` must outlive it. `changed`: by centre, whether it differs from the one
-    // that labels and scores of rows to come refer to; empty if these say nothing.
+    // `centers` and `choice` must outlive it. `sketched`: the points, or null. `changed`: by
+    // centre, whether it differs from the one that labels and scores of rows to come refer to;
+    // empty if these say nothing.
     CenterSearch(const Points& points,
+                 const SketchedPoints* sketched,
                  MatrixView centers,
                  std::span<const std::uint8_t> changed,
                  ScreeningChoice& choice,
@@ -88,12 +121,23 @@ class CenterSearch {
                 const Execution& execution) const;
 
   private:
-    class Task;
+    struct Work {
+        std::size_t searched_among_all;  // rows
+        std::size_t scored_among_all;    // centres, exactly
+        std::size_t scored;
+    };
 
-    void assign_in_one_form(std::size_t begin,
-                            std::size_t end,
-                            Assignment& assignment,
-                            const Execution& execution) const;
+    void assign_in_one_way(std::size_t begin,
+                           std::size_t end,
+                           Assignment& assignment,
+                           const Execution& execution) const;
+    // `among_some`: null, or a search among the centres that changed.
+    Work assign_by(Scans& among_all,
+                   Scans* among_some,
+                   std::size_t begin,
+                   std::size_t end,
+                   Assignment& assignment,
+                   const Execution& execution) const;
     void assign_to_few(std::size_t begin,
                        std::size_t end,
                        Assignment& assignment,
@@ -101,6 +145,7 @@ class CenterSearch {
     void gather_changed(MatrixView centers, const Execution& execution);
 
     const Points& points_;
+    const SketchedPoints* const sketched_;
     const std::span<const std::uint8_t> changed_;
     ScreeningChoice& choice_;
     Corpus all_;
@@ -110,6 +155,9 @@ class CenterSearch {
     std::vector<std::uint32_t> some_numbers_;
     std::vector<std::uint32_t> some_places_;
     std::unique_ptr<Corpus> some_;
+    // Null where sketches are not used.
+    std::unique_ptr<SketchedCenters> sketched_all_;
+    std::unique_ptr<SketchedCenters> sketched_some_;
 };
 
 // Adds up the rows of clusters, block by block.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cstring>
+#include <memory>
 
 #include "collect/keys.hpp"
 #include "float_environment.hpp"
@@ -56,8 +57,16 @@ class Lloyd {
         const double steps = static_cast<double>(stopping_.max_iter + 1);
         const double from = static_cast<double>(iteration) / steps;
         done_ = from + 1 / steps;
-        const CenterSearch search(
-            points_, centers_.view(), centers_.changed(), choice_, execution_.at(from));
+        // From the second iteration on a near centre of every row is known.
+        if (iteration > 0 && !sketched_ && choice_.precision() != Precision::float32 &&
+            SketchMap::serves(points_))
+            sketched_ = std::make_unique<SketchedPoints>(points_, execution_.at(from));
+        const CenterSearch search(points_,
+                                  sketched_.get(),
+                                  centers_.view(),
+                                  centers_.changed(),
+                                  choice_,
+                                  execution_.at(from));
         Summation summation(points_, num_clusters_);
         for_blocks(points_.size(),
                    from,
@@ -124,6 +133,7 @@ class Lloyd {
     const Execution& execution_;
     MovingCenters centers_;
     ScreeningChoice choice_;
+    std::unique_ptr<SketchedPoints> sketched_;  // once it is needed, if it is
     Assignment assignment_;
     double done_ = 0;  // the fraction of the work, after the walk under way
     Clustering result_;

@@ -26,7 +26,7 @@ NearestScan::NearestScan(const Search& search, const ScreeningForm& form, Center
       scorer_(search.corpus, search.kernel),
       block_(search, form) {}
 
-std::size_t NearestScan::block_size(const ScreeningForm& form) noexcept {
+std::size_t queries_per_scan(const ScreeningForm& form) noexcept {
     return kTileQueries * std::clamp(kTileBytesPerBlock / form.bytes_per_tile(),
                                      kMinTilesPerBlock,
                                      kMaxTilesPerBlock);

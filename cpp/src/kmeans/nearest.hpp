@@ -32,8 +32,23 @@ struct CenterNumbers {
     }
 };
 
-// Not thread-safe.
-class NearestScan {
+// The most queries for which their tiles stay in the cache.
+[[nodiscard]] std::size_t queries_per_scan(const ScreeningForm& form) noexcept;
+
+// A scan for the nearest of some centres. Not thread-safe.
+class CenterScan {
+  public:
+    virtual ~CenterScan() = default;
+
+    // best[i] becomes the best of itself and the keys of queries[i] and the corpus. It is the key
+    // of a centre, in the corpus or not; the better it was, the faster. Returns how many centres
+    // were scored exactly.
+    virtual std::size_t run(std::span<const std::uint32_t> queries,
+                            std::span<Key> best,
+                            TaskContext& context) = 0;
+};
+
+class NearestScan final : public CenterScan {
   public:
     static constexpr Key kNone = 0;  // worse than every centre
 
@@ -41,15 +56,10 @@ class NearestScan {
     // the scan.
     NearestScan(const Search& search, const ScreeningForm& form, CenterNumbers numbers);
 
-    // The most queries for which their tiles stay in the cache.
-    [[nodiscard]] static std::size_t block_size(const ScreeningForm& form) noexcept;
-
-    // best[i] becomes the best of itself, which is kNone or the key of any centre, and the keys of
-    // queries[i] and the corpus. The better it was, the faster. Returns how many centres were
-    // scored exactly.
+    // As for every scan; best[i] may be kNone.
     std::size_t run(std::span<const std::uint32_t> queries,
                     std::span<Key> best,
-                    TaskContext& context);
+                    TaskContext& context) override;
 
   private:
     struct Candidate {
