@@ -61,7 +61,7 @@ class QueryBlock {
     [[nodiscard]] const PackedQueries& packed() const noexcept { return *packed_; }
     // The thresholds as they are; `upper` is null without ceilings.
     [[nodiscard]] Thresholds thresholds() const noexcept {
-        return {early_.data(), lower_.data(), has_ceiling_ ? upper_.data() : nullptr};
+        return {lower_.data(), has_ceiling_ ? upper_.data() : nullptr};
     }
 
     // The lower thresholds, in screening units: they only rise while a block is scanned, from
@@ -94,7 +94,6 @@ class QueryBlock {
     std::vector<ScoreInterval> intervals_;
     std::vector<Admission> admissions_;
     std::vector<float> lower_;
-    std::vector<float> early_;
     std::vector<float> upper_;
     bool has_ceiling_ = false;
 };

@@ -186,6 +186,40 @@ NEARMISS_ALWAYS_INLINE inline void sum_in_one_walk(
         });
 }
 
+// The lanes in which a query has a sum that reaches its bound.
+NEARMISS_ALWAYS_INLINE inline Mask reaching(const Accumulators& sums, const float* bounds) {
+    Mask any = less_equal(broadcast_f32(bounds), sums.at[0][0]);
+    for_each_accumulator([&](auto q, auto v) NEARMISS_ALWAYS_INLINE {
+        any = any | less_equal(broadcast_f32(bounds + q), sums.at[q][v]);
+    });
+    return any;
+}
+
+// What is above a ceiling is above the lower threshold too.
+NEARMISS_ALWAYS_INLINE inline bool worth_a_look(const Accumulators& sums, const float* lower) {
+    return to_bits(reaching(sums, lower)) != 0;
+}
+
+template <bool kCeiling>
+NEARMISS_ALWAYS_INLINE inline void describe(const Accumulators& sums,
+                                            const float* lower,
+                                            const float* upper,
+                                            TileHit& hit) {
+    unrolled<kTileQueries>([&](auto q) NEARMISS_ALWAYS_INLINE {
+        std::uint32_t passed = 0;
+        std::uint32_t above = 0;
+        unrolled<kVectors>([&](auto v) NEARMISS_ALWAYS_INLINE {
+            const F32 scores = sums.at[q][v];
+            store_f32(&hit.scores[q][v * kLanes], scores);
+            passed |= to_bits(less_equal(broadcast_f32(lower + q), scores)) << (v * kLanes);
+            if constexpr (kCeiling)
+                above |= to_bits(less_than(broadcast_f32(upper + q), scores)) << (v * kLanes);
+        });
+        hit.passed[q] = static_cast<std::uint16_t>(passed & ~above);
+        hit.above[q] = static_cast<std::uint16_t>(above);
+    });
+}
+
 // Adds a hit if there is something to look at. `sum(query, vector)`: the sums of a tile's codes.
 template <bool kCeiling, class Sum>
 NEARMISS_ALWAYS_INLINE inline void look_at_codes(const CodeScreenTask& task,
