@@ -11,6 +11,10 @@
 // multiply-add. A shim with more registers takes kPanelsAtOnce panels and kTilesAtOnce tiles
 // together: every vector loaded then serves several multiply-adds. (Zen 5, 2 x 2: 14 loads for 24
 // multiply-adds, 97 % of the peak out of the caches; 1 x 4 has 25 loads and stops at 90 %.)
+//
+// A tile stops at early_depth. The few queries that may still find something go on one by one,
+// later: in a tile that goes on as a whole, nearly all sums are hopeless. (Zen 5, real rows, whole
+// searches: 6 % faster at d = 384, 2 % at 128; at 64, where there is little to save, 5 % slower.)
 #pragma once
 
 #include "kernels/generic/unrolled.hpp"
