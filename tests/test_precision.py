@@ -223,6 +223,23 @@ def test_odd_rows_unlike_the_even_ones(metric):
         check_in_every_precision(queries, corpus, metric, 25)
 
 
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("target", TARGETS)
+def test_rows_that_owe_their_scores_to_their_last_elements(simd_target, target, metric):
+    # Packed last, parallel to the query's: all that the bound on what is left allows for.
+    simd_target(target)
+    rng = np.random.default_rng(11)
+    m, d, n = 9000, 48, 14
+    corpus = rng.normal(size=(m, d)).astype(np.float32)
+    corpus[:, d // 2 :] *= 0.02
+    queries = corpus[:n].copy()
+    late = rng.choice(np.arange(n, m), 400, replace=False)
+    corpus[late, : d // 2] *= 0.02
+    corpus[late, d // 2 :] = 50 * queries[rng.integers(0, n, 400), d // 2 :]
+    queries[:, : d // 2] *= 0.02
+    check_in_every_precision(queries, corpus, metric, k=30)
+
+
 @pytest.mark.parametrize("target", TARGETS)
 def test_limits_where_the_search_guesses_and_falls_back(simd_target, target):
     simd_target(target)

@@ -65,7 +65,7 @@ double float32_rate(const KernelTable& kernel, const Shape& shape) {
     std::fill_n(panels.data(), panels.size(), 0.01f);
     std::fill_n(tiles.data(), tiles.size(), 0.01f);
     const std::vector<float> never(shape.tiles * kTileQueries, 1e30f);
-    const std::vector<float> always(shape.tiles * kTileQueries, -1e30f);
+    const std::vector<float> none(std::max(shape.tiles * kTileQueries, kPanelRows));
     std::vector<TileHit> hits(shape.tiles * shape.at_once);
     return gmacs(shape, [&](std::size_t p) {
         const float* at = panels.data() + p * panel_size;
@@ -77,8 +77,9 @@ double float32_rate(const KernelTable& kernel, const Shape& shape) {
                        shape.dim,
                        0,
                        shape.tiles,
-                       shape.dim - shape.dim / 8,
-                       always.data(),  // never given up early
+                       shape.dim,  // never given up early
+                       {none.data(), none.data()},
+                       none.data(),
                        never.data(),
                        nullptr},
                       hits.data());

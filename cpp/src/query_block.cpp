@@ -38,7 +38,6 @@ void QueryBlock::prepare(std::span<const std::uint32_t> queries) {
 void QueryBlock::raise_lower(std::size_t i, double threshold) noexcept {
     if (threshold <= static_cast<double>(lower_[i])) return;
     lower_[i] = std::max(lower_[i], round_down(threshold));
-    early_[i] = round_down(static_cast<double>(lower_[i]) - scales_[i].rest);
 }
 
 float QueryBlock::initial_lower(std::size_t i) const noexcept {
@@ -50,13 +49,12 @@ float QueryBlock::initial_lower(std::size_t i) const noexcept {
 
 void QueryBlock::retire(std::size_t i) noexcept {
     constexpr float kInfinity = std::numeric_limits<float>::infinity();
-    lower_[i] = early_[i] = upper_[i] = kInfinity;
+    lower_[i] = upper_[i] = kInfinity;
 }
 
 void QueryBlock::set_thresholds() {
     constexpr float kInfinity = std::numeric_limits<float>::infinity();
     lower_.assign(num_tiles() * kTileQueries, kInfinity);
-    early_.assign(num_tiles() * kTileQueries, kInfinity);
     upper_.assign(num_tiles() * kTileQueries, kInfinity);
     num_above_.assign(num_tiles() * kTileQueries, 0);
     has_ceiling_ = false;
@@ -64,7 +62,6 @@ void QueryBlock::set_thresholds() {
         const ScreenScale& scale = scales_[i];
         const ScoreInterval& interval = intervals_[i];
         lower_[i] = initial_lower(i);
-        early_[i] = round_down(static_cast<double>(lower_[i]) - scales_[i].rest);
         if (!interval.has_ceiling()) continue;
         upper_[i] = round_up(scale.screened(interval.ceiling) + scale.error);
         has_ceiling_ = true;

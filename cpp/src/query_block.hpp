@@ -64,7 +64,7 @@ class QueryBlock {
     [[nodiscard]] const PackedQueries& packed() const noexcept { return *packed_; }
     // The thresholds as they are; `upper` is null without ceilings, and nothing is counted.
     [[nodiscard]] Thresholds thresholds() const noexcept {
-        return {early_.data(), lower_.data(), has_ceiling_ ? upper_.data() : nullptr, nullptr};
+        return {lower_.data(), has_ceiling_ ? upper_.data() : nullptr, nullptr};
     }
 
     // The lower thresholds, in screening units: they only rise while a block is scanned, from
@@ -99,7 +99,6 @@ class QueryBlock {
     std::vector<ScoreInterval> intervals_;
     BlockAdmission admission_;
     std::vector<float> lower_;
-    std::vector<float> early_;
     std::vector<float> upper_;
     std::vector<std::uint32_t> num_above_;
     bool has_ceiling_ = false;

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "check.hpp"
 #include "kernels/dispatch.hpp"
@@ -24,22 +25,31 @@ const KernelTable& right() {
     return table;
 }
 
-std::uint32_t misses_the_last_hit(const ScreenTask& task, TileHit* hits) {
-    const std::uint32_t count = right().screen(task, hits);
-    return count - (count > 1 ? 1 : 0);
+ScreenCounts misses_the_last_hit(const ScreenTask& task, TileHit* hits) {
+    ScreenCounts counts = right().screen(task, hits);
+    if (counts.hits > 1) --counts.hits;
+    return counts;
 }
 
-std::uint32_t misses_equality(const ScreenTask& task, TileHit* hits) {
-    const std::uint32_t count = right().screen(task, hits);
-    for (std::uint32_t i = 0; i < count; ++i)
+ScreenCounts misses_equality(const ScreenTask& task, TileHit* hits) {
+    const ScreenCounts counts = right().screen(task, hits);
+    for (std::uint32_t i = 0; i < counts.hits; ++i)
         for (std::size_t q = 0; q < kTileQueries; ++q)
             for (std::size_t r = 0; r < kPanelRows; ++r)
                 if (hits[i].scores[q][r] == task.lower[hits[i].tile * kTileQueries + q])
                     hits[i].passed[q] &= static_cast<std::uint16_t>(~(1u << r));
-    return count;
+    return counts;
 }
 
-std::uint32_t forgets_the_ceiling(const ScreenTask& task, TileHit* hits) {
+// As if nothing were left after early_depth.
+ScreenCounts forgets_what_is_left(const ScreenTask& task, TileHit* hits) {
+    const std::vector<float> none(task.tile_end * kTileQueries);
+    ScreenTask without = task;
+    without.query_rests = none.data();
+    return right().screen(without, hits);
+}
+
+ScreenCounts forgets_the_ceiling(const ScreenTask& task, TileHit* hits) {
     ScreenTask without = task;
     without.upper = nullptr;
     return right().screen(without, hits);
@@ -203,6 +213,7 @@ TEST(a_table_with_one_wrong_function_is_found_out) {
     CHECK(wrong_after([](auto& t) { t.screen = &misses_the_last_hit; }) == "screen");
     CHECK(wrong_after([](auto& t) { t.screen = &misses_equality; }) == "screen");
     CHECK(wrong_after([](auto& t) { t.screen = &forgets_the_ceiling; }) == "screen");
+    CHECK(wrong_after([](auto& t) { t.screen = &forgets_what_is_left; }) == "screen");
     CHECK(wrong_after([](auto& t) { t.near_greatest = &misses_what_is_nearly_as_great; }) ==
           "near_greatest");
     CHECK(wrong_after([](auto& t) { t.int8.screen = &forgets_a_segment; }) == "int8.screen");

@@ -16,8 +16,6 @@ struct ScreenScale {
     double offset = 0;
     double factor = 1;
     double error = 0;
-    // What a tile that is given up early may still lack.
-    double rest = 0;
 
     [[nodiscard]] double screened(double score) const noexcept { return (score + offset) * factor; }
 };

@@ -2,7 +2,9 @@
 // Rows as float32, strongest elements first.
 #pragma once
 
-#include <mutex>
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
 #include <vector>
 
 #include "aligned_buffer.hpp"
@@ -30,22 +32,36 @@ class Float32Form final : public ScreeningForm {
   private:
     friend class Float32Queries;
 
+    // The tile may stop and ask what is left after so many eighths of the depth; all of it: it
+    // does not.
+    static constexpr std::size_t kLeastEighths = 3;
+    static constexpr std::size_t kAllEighths = 8;
+    static constexpr std::size_t kNumStops = kAllEighths - kLeastEighths;
+
     [[nodiscard]] std::size_t panel_size() const noexcept { return depth_ * kernels::kPanelRows; }
-    // Returns the largest norm of what its rows have from early_depth on.
-    double pack_panel(std::size_t panel,
-                      const kernels::KernelTable& kernel,
-                      AlignedBuffer<float>& scratch);
+    [[nodiscard]] std::size_t depth_after(std::size_t eighths) const noexcept {
+        return std::max<std::size_t>(1, depth_ * eighths / kAllEighths);
+    }
+    // In rests_, the part of a panel and a stop.
+    [[nodiscard]] static std::size_t rests_at(std::size_t panel, std::size_t stop) noexcept {
+        return (panel * kNumStops + std::min(stop, kNumStops - 1)) * kernels::kPanelRows;
+    }
+    // rests[stop * kWidth + i]: at least the norm of what vector i of kWidth interleaved ones has
+    // left at that stop, and by enough for a product of two to be rounded.
+    template <std::size_t kWidth>
+    void write_rests(const float* packed, float* rests) const;
+    void pack_panel(std::size_t panel,
+                    const kernels::KernelTable& kernel,
+                    AlignedBuffer<float>& scratch);
 
     const PackedCorpus& corpus_;
-    std::size_t depth_;        // elements per packed row: dim, or dim + 1 under l2
-    std::size_t early_depth_;  // where the screening tile may give up
+    std::size_t depth_;  // elements per packed row: dim, or dim + 1 under l2
     // Elements are packed in an order that leaves the weakest for last: element i at places[i].
     // Under l2 one more element, -|x|^2 / 2, comes first and turns the distance into an inner
     // product.
     std::vector<std::uint32_t> places_;
     AlignedBuffer<float> panels_;
-    std::mutex mutex_;
-    double max_rest_norm_ = 0;  // of what packed rows have from early_depth on, never too small
+    AlignedBuffer<float> rests_;  // panels x kNumStops x kPanelRows
 };
 
 }  // namespace nearmiss

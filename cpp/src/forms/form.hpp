@@ -24,7 +24,6 @@ struct TileRange {
 
 // Screening thresholds of a block, one per place in its tiles, in screening units.
 struct Thresholds {
-    const float* early;  // lower - ScreenScale::rest, rounded down
     const float* lower;
     const float* upper;  // null: no ceiling
     // What rows above `upper` are counted in; null: hits tell.

@@ -33,13 +33,20 @@ struct ScreenTask {
     std::size_t depth;
     std::uint32_t tile_begin;
     std::uint32_t tile_end;  // > tile_begin
-    // A tile is given up after early_depth steps if every sum is below its query's `early`.
-    std::size_t early_depth;  // 1 to depth
-    const float* early;       // one per query of the block
-    const float* lower;       // the same
-    const float* upper;       // the same, none below `lower`; or null: no ceiling
+    // After early_depth steps a pair is left only if its sum so far plus the product of what both
+    // have left reaches `lower`.
+    std::size_t early_depth;             // 1 to depth
+    const float* row_rests[kMaxPanels];  // kPanelRows for every panel
+    const float* query_rests;            // one per query of the block; zeros if nothing is left
+    const float* lower;                  // one per query of the block
+    const float* upper;                  // the same, none below `lower`; or null: no ceiling
     // The same: what lanes above `upper` are counted in, all of them; or null: hits have them.
     std::uint32_t* num_above;
+};
+
+struct ScreenCounts {
+    std::uint32_t hits;
+    std::uint32_t finished;  // queries that met all of a panel's elements, if early_depth < depth
 };
 
 // ---- few rows ------------------------------------------------------------------------------------
@@ -198,9 +205,10 @@ struct KernelTable {
 
     // With how many panels a task is fastest.
     std::size_t panels_at_once;
-    // Writes a TileHit for every tile and panel with something to look at, in any order; returns
-    // how many. Scores carry at most gamma_depth(2^-24) of relative rounding (see bound.hpp).
-    std::uint32_t (*screen)(const ScreenTask& task, TileHit* hits);
+    // Writes a TileHit for every tile and panel with something to look at, in any order. Of queries
+    // without a bit set it holds no scores. The others carry at most gamma_depth(2^-24) of relative
+    // rounding (see bound.hpp).
+    ScreenCounts (*screen)(const ScreenTask& task, TileHit* hits);
 
     // Bit c % 64 of near[kNearWords * i + c / 64]: whether the sum of query i and row c, started at
     // the row's start, is no more than `slack` below the greatest of that query. Rounded like the

@@ -61,13 +61,13 @@ bool same_hit(const TileHit& a, const TileHit& b) {
            std::equal(a.scores[0], a.scores[0] + kTileQueries * kPanelRows, b.scores[0]);
 }
 
-template <class Task>
-using Screen = std::uint32_t (*)(const Task&, TileHit*);
+std::uint32_t num_hits(std::uint32_t hits) { return hits; }
+std::uint32_t num_hits(const ScreenCounts& counts) { return counts.hits; }
 
-template <class Task>
-std::vector<TileHit> hits_of(Screen<Task> screen, const Task& task) {
+template <class Screen, class Task>
+std::vector<TileHit> hits_of(Screen screen, const Task& task) {
     std::vector<TileHit> hits((task.tile_end - task.tile_begin) * task.num_panels);
-    hits.resize(screen(task, hits.data()));
+    hits.resize(num_hits(screen(task, hits.data())));
     std::ranges::sort(hits, {}, [](const TileHit& hit) { return std::pair(hit.panel, hit.tile); });
     return hits;
 }
@@ -95,8 +95,8 @@ Thresholds thresholds_among(const std::vector<TileHit>& all, std::uint32_t tile_
 }
 
 // Without thresholds, with them, and with a ceiling: hits tell what is above it, or counts do.
-template <class Task>
-bool screens_right(Screen<Task> screen, Screen<Task> reference, Task task) {
+template <class Screen, class Task>
+bool screens_right(Screen screen, Screen reference, Task task) {
     const std::vector<float> none(task.tile_end * kTileQueries, -kNever);
     const auto agree = [&] {
         return std::ranges::equal(hits_of(screen, task), hits_of(reference, task), same_hit);
@@ -110,7 +110,7 @@ bool screens_right(Screen<Task> screen, Screen<Task> reference, Task task) {
     if (!agree()) return false;
     task.upper = at.upper.data();
     if (!agree()) return false;
-    const auto counted = [&](Screen<Task> counts) {
+    const auto counted = [&](Screen counts) {
         std::vector<std::uint32_t> num_above(task.tile_end * kTileQueries);
         task.num_above = num_above.data();
         return std::pair(hits_of(counts, task), num_above);
@@ -135,7 +135,8 @@ bool screen_is_right(const KernelTable& table) {
         const std::size_t panel_size = shape.depth * kPanelRows;
         const auto panels = numbers.integers(kMaxPanels * panel_size, 99);
         const auto tiles = numbers.integers(shape.tile_end * shape.depth * kTileQueries, 20);
-        std::vector<float> early(shape.tile_end * kTileQueries, -kNever);
+        const auto row_rests = numbers.integers(kMaxPanels * kPanelRows, 2000);
+        std::vector<float> query_rests(shape.tile_end * kTileQueries, 0.0f);
         ScreenTask task{{panels.data(), panels.data() + panel_size},
                         {panels.data(), panels.data()},
                         shape.num_panels,
@@ -143,14 +144,16 @@ bool screen_is_right(const KernelTable& table) {
                         shape.depth,
                         shape.tile_begin,
                         shape.tile_end,
-                        shape.depth - shape.depth / 8,
-                        early.data(),
+                        shape.depth,
+                        {row_rests.data(), row_rests.data() + kPanelRows},
+                        query_rests.data(),
                         nullptr,
                         nullptr,
                         nullptr};
         if (!screens_right(table.screen, kernel_table_scalar.screen, task)) return false;
-        for (std::size_t i = 0; i < early.size(); ++i)
-            early[i] = i / kTileQueries % 3 == 2 ? kNever : 0.0f;
+        task.early_depth = shape.depth - shape.depth / 3;
+        for (std::size_t i = 0; i < query_rests.size(); ++i)
+            query_rests[i] = static_cast<float>(i % 5);
         if (!screens_right(table.screen, kernel_table_scalar.screen, task)) return false;
     }
     return true;

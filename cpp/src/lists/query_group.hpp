@@ -30,7 +30,6 @@ class QueryGroup {
         members_ = members;
         packed_->gather(block_.packed(), members);
         const std::size_t places = num_tiles() * kernels::kTileQueries;
-        early_.assign(places, kInfinity);
         lower_.assign(places, kInfinity);
         upper_.assign(places, kInfinity);
         for (std::size_t place = 0; place < members.size(); ++place) refresh(place);
@@ -40,7 +39,6 @@ class QueryGroup {
     void refresh(std::size_t place) noexcept {
         const Thresholds thresholds = block_.thresholds();
         const std::uint32_t i = members_[place];
-        early_[place] = thresholds.early[i];
         lower_[place] = thresholds.lower[i];
         if (thresholds.upper != nullptr) upper_[place] = thresholds.upper[i];
     }
@@ -53,16 +51,14 @@ class QueryGroup {
     // A hit for every tile and panel with something to look at; returns how many.
     [[nodiscard]] std::uint32_t screen(const PanelGroup& panels, kernels::TileHit* hits) const {
         const float* upper = block_.thresholds().upper != nullptr ? upper_.data() : nullptr;
-        return packed_->screen(
-            panels, {0, num_tiles()}, {early_.data(), lower_.data(), upper, nullptr}, hits);
+        return packed_->screen(panels, {0, num_tiles()}, {lower_.data(), upper, nullptr}, hits);
     }
 
   private:
     const QueryBlock& block_;
     std::unique_ptr<PackedQueries> packed_;
     std::span<const std::uint32_t> members_;
-    std::vector<float> early_;  // one per place
-    std::vector<float> lower_;
+    std::vector<float> lower_;  // one per place
     std::vector<float> upper_;
 };
 

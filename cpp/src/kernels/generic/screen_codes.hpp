@@ -256,7 +256,7 @@ NEARMISS_ALWAYS_INLINE inline void sum_in_one_walk(
 }
 
 // Adds a hit if there is something to look at. `sum(query, vector)`: the sums of a tile's codes.
-template <bool kCeiling, class Sum>
+template <class Sum>
 NEARMISS_ALWAYS_INLINE inline void look_at_codes(const CodeScreenTask& task,
                                                  std::uint32_t tile,
                                                  std::size_t panel,
@@ -270,11 +270,11 @@ NEARMISS_ALWAYS_INLINE inline void look_at_codes(const CodeScreenTask& task,
         scores.at[q][v] = multiply_add(
             broadcast_f32(factors + q), load_f32(terms + v * kLanes), to_f32(sum(q, v)));
     });
-    look_at<kCeiling>(scores, task, tile, panel, hits, num_hits);
+    look_at(scores, task, tile, panel, hits, num_hits);
 }
 
 // Adds the hits of kTiles tiles from tile t on.
-template <class Codes, bool kCeiling, std::size_t kPanels, std::size_t kTiles>
+template <class Codes, std::size_t kPanels, std::size_t kTiles>
 NEARMISS_ALWAYS_INLINE inline void screen_some_codes(const CodeScreenTask& task,
                                                      std::size_t first_panel,
                                                      std::uint32_t t,
@@ -282,7 +282,7 @@ NEARMISS_ALWAYS_INLINE inline void screen_some_codes(const CodeScreenTask& task,
                                                      std::uint32_t& num_hits) {
     const CodeCursor<kPanels, kTiles> cursor(task, first_panel, t);
     const auto look = [&](auto i, auto p, const auto& sum) NEARMISS_ALWAYS_INLINE {
-        look_at_codes<kCeiling>(
+        look_at_codes(
             task, static_cast<std::uint32_t>(t + i), first_panel + p, sum, hits, num_hits);
     };
     if constexpr (Codes::kSumsAreWide) {
@@ -305,7 +305,7 @@ NEARMISS_ALWAYS_INLINE inline void screen_some_codes(const CodeScreenTask& task,
 }
 
 // Adds the hits of kPanels panels.
-template <class Codes, bool kCeiling, std::size_t kPanels>
+template <class Codes, std::size_t kPanels>
 NEARMISS_ALWAYS_INLINE inline void screen_code_panels(const CodeScreenTask& task,
                                                       std::size_t first_panel,
                                                       TileHit* hits,
@@ -324,30 +324,23 @@ NEARMISS_ALWAYS_INLINE inline void screen_code_panels(const CodeScreenTask& task
     if constexpr (kTilesAtOnce > 1) {
         for (; task.tile_end - t >= kTilesAtOnce; t += kTilesAtOnce) {
             fetch();
-            screen_some_codes<Codes, kCeiling, kPanels, kTilesAtOnce>(
-                task, first_panel, t, hits, num_hits);
+            screen_some_codes<Codes, kPanels, kTilesAtOnce>(task, first_panel, t, hits, num_hits);
         }
     }
     for (; t < task.tile_end; ++t) {
         fetch();
-        screen_some_codes<Codes, kCeiling, kPanels, 1>(task, first_panel, t, hits, num_hits);
+        screen_some_codes<Codes, kPanels, 1>(task, first_panel, t, hits, num_hits);
     }
 }
 
-template <class Codes, bool kCeiling>
-NEARMISS_NEVER_INLINE std::uint32_t screen_code_tiles(const CodeScreenTask& task, TileHit* hits) {
-    std::uint32_t num_hits = 0;
-    for_each_panel_group(
-        task.num_panels, [&](auto panels, std::size_t first) NEARMISS_ALWAYS_INLINE {
-            screen_code_panels<Codes, kCeiling, panels>(task, first, hits, num_hits);
-        });
-    return num_hits;
-}
-
 template <class Codes>
-std::uint32_t screen_codes(const CodeScreenTask& task, TileHit* hits) {
-    return task.upper ? screen_code_tiles<Codes, true>(task, hits)
-                      : screen_code_tiles<Codes, false>(task, hits);
+NEARMISS_NEVER_INLINE std::uint32_t screen_codes(const CodeScreenTask& task, TileHit* hits) {
+    std::uint32_t num_hits = 0;
+    for_each_panel_group(task.num_panels,
+                         [&](auto panels, std::size_t first) NEARMISS_ALWAYS_INLINE {
+                             screen_code_panels<Codes, panels>(task, first, hits, num_hits);
+                         });
+    return num_hits;
 }
 
 }  // namespace
