@@ -5,6 +5,7 @@
 #include "float_environment.hpp"
 #include "kmeans/centers.hpp"
 #include "kmeans/moving_centers.hpp"
+#include "kmeans/sizes/auction.hpp"
 #include "kmeans/sizes/candidates.hpp"
 #include "kmeans/sizes/exchange.hpp"
 #include "kmeans/sizes/prices.hpp"
@@ -17,7 +18,12 @@ namespace {
 constexpr std::size_t kCandidates = 16;
 constexpr std::size_t kIterationsPerSearch = 16;
 // Of the clusters that too few rows have among their nearest, so many are offered to every row.
-constexpr std::size_t kOffered = 2;
+constexpr std::size_t kOffered = 4;
+// Rare clusters are among the nearest of fewer rows than so many times what must go there.
+constexpr std::size_t kRare = 2;
+// What an assignment may cost above the least, in parts of the loss, while iterations still lower
+// it by more than that.
+constexpr double kTolerance = 0x1p-10;
 
 // One call of limited_lloyd().
 class LimitedLloyd {
@@ -32,6 +38,7 @@ class LimitedLloyd {
           stopping_(stopping),
           execution_(execution),
           centers_(points, centers, execution),
+          settled_(centers.rows <= kCandidates),
           prices_(centers.rows) {}
 
     Clustering run() && {
@@ -40,10 +47,10 @@ class LimitedLloyd {
         std::vector<std::int32_t> before;
         for (std::size_t i = 0; i < stopping_.max_iter; ++i) {
             start_iteration(i);
-            bool searched = i == 1 || i % kIterationsPerSearch == 0;
+            const bool searched = i == 1 || i % kIterationsPerSearch == 0;
             assign(searched);
-            if (!searched && labels_ == before) {  // perhaps for want of candidates
-                searched = true;
+            if (labels_ == before && !(searched && settled_)) {  // perhaps for want of candidates
+                settled_ = true;
                 assign(true);
             }
             result_.losses.push_back(loss());
@@ -54,6 +61,7 @@ class LimitedLloyd {
             if (centers_.move(sums) <= enough) break;
         }
         start_iteration(stopping_.max_iter);
+        settled_ = true;
         assign(true);
         return std::move(*this).finish();
     }
@@ -103,13 +111,13 @@ class LimitedLloyd {
         if (!rare.empty()) offer(rare, std::min(kOffered, rare.size()));
     }
 
-    // Those that fewer rows have among their nearest than must go there.
+    // Those that hardly more rows have among their nearest than must go there, or fewer.
     [[nodiscard]] std::vector<std::uint32_t> rare_centers() const {
         std::vector<std::size_t> counts(centers_.size());
         for (const std::uint32_t center : candidates_.centers) ++counts[center];
         std::vector<std::uint32_t> rare;
         for (std::uint32_t c = 0; c < counts.size(); ++c)
-            if (counts[c] < limits_.least) rare.push_back(c);
+            if (counts[c] < kRare * limits_.least) rare.push_back(c);
         return rare;
     }
 
@@ -131,11 +139,22 @@ class LimitedLloyd {
         std::vector<Cost> prices(centers_.size());
         for (std::size_t c = 0; c < prices.size(); ++c)
             prices[c] = static_cast<Cost>(prices_[c] * costs.scale());
-        PriceSearch search(costs, centers_.size(), limits_, execution_.at(done_ + part_ / 2));
+        const Execution execution = execution_.at(done_ + part_ / 2);
+        PriceSearch search(costs, centers_.size(), limits_, execution);
         search.run(prices);
-        columns_ = std::move(search).take_columns();
+        columns_ = search.take_columns();
+        if (!settled_) {
+            std::vector<Cost> nearly = prices;
+            const std::vector<std::uint32_t> preferred = columns_;
+            if (auction(costs, search.regrets(), nearly)) {
+                keep_prices(nearly, costs.scale());
+                return {};
+            }
+            settled_ = true;
+            columns_ = preferred;
+        }
         std::vector<std::uint32_t> lacking;
-        run_parallel(1, 1, execution_.at(done_ + part_ / 2), [&](std::size_t, TaskContext& task) {
+        run_parallel(1, 1, execution, [&](std::size_t, TaskContext& task) {
             lacking = Exchange(costs, limits_, prices, columns_).run(task);
         });
         // Those of an exchange that got stuck run away.
@@ -143,11 +162,41 @@ class LimitedLloyd {
         return lacking;
     }
 
+    // False if that did not lower the loss by much: then only the least will do.
+    bool auction(const Costs& costs, const std::vector<Cost>& regrets, std::vector<Cost>& prices) {
+        const double increment =
+            kTolerance * loss() * costs.scale() / static_cast<double>(points_.size());
+        bool done = false;
+        run_parallel(1, 1, execution_.at(done_ + part_ / 2), [&](std::size_t, TaskContext& task) {
+            Auction auction(
+                costs, regrets, 1 + static_cast<Cost>(increment), prices, columns_);
+            done = auction.run(capacities(prices), task);
+            for (std::size_t c = 0; c < prices.size(); ++c)
+                done = done && auction.size(c) >= limits_.least;
+        });
+        return done &&
+               (result_.losses.empty() || loss() < (1 - kTolerance) * result_.losses.back());
+    }
+
+    // Where all clusters are about as large, those with the highest prices have one row more.
+    [[nodiscard]] std::vector<std::size_t> capacities(const std::vector<Cost>& prices) const {
+        std::vector<std::size_t> capacities(prices.size(), limits_.most);
+        if (limits_.most - limits_.least != 1) return capacities;
+        std::vector<std::pair<Cost, std::size_t>> falling;
+        for (std::size_t c = 0; c < prices.size(); ++c) falling.emplace_back(-prices[c], c);
+        std::ranges::sort(falling);
+        for (std::size_t i = points_.size() - limits_.least * prices.size(); i < prices.size(); ++i)
+            capacities[falling[i].second] = limits_.least;
+        return capacities;
+    }
+
     // For the next time, in losses. Only their differences matter, to each other and to the base
     // price (the last), which clusters with room to spare have.
     void keep_prices(const std::vector<Cost>& prices, double scale) {
         const bool tight = limits_.most - limits_.least <= 1;
-        const Cost base = tight ? std::ranges::min(prices) : prices.back();
+        const Cost base = tight                             ? std::ranges::min(prices)
+                          : prices.size() == prices_.size() ? 0
+                                                            : prices.back();
         for (std::size_t c = 0; c < prices_.size(); ++c)
             prices_[c] = static_cast<double>(std::max<Cost>(0, prices[c] - base)) / scale;
     }
@@ -192,6 +241,7 @@ class LimitedLloyd {
     const Stopping stopping_;
     const Execution& execution_;
     MovingCenters centers_;
+    bool settled_;  // assignments cost the least
     std::vector<double> prices_;
     NearCenters candidates_;
     std::vector<std::uint32_t> columns_;  // by row: of its candidate

@@ -137,6 +137,13 @@ void PriceSearch::run(std::vector<Cost>& prices) {
     }
 }
 
+std::vector<Cost> PriceSearch::regrets() const {
+    std::vector<Cost> regrets;
+    regrets.reserve(choices_.size());
+    for (const Choice& choice : choices_) regrets.push_back(choice.regret);
+    return regrets;
+}
+
 double PriceSearch::choose(const std::vector<Cost>& prices) {
     const std::size_t width = costs_.width();
     const std::size_t rows = costs_.num_rows();

@@ -28,9 +28,11 @@ class PriceSearch {
     void run(std::vector<Cost>& prices);
 
     // The column that each row then prefers, ties to the first.
-    [[nodiscard]] std::vector<std::uint32_t>&& take_columns() && noexcept {
+    [[nodiscard]] std::vector<std::uint32_t>&& take_columns() noexcept {
         return std::move(columns_);
     }
+    // By row, what its next best column costs more.
+    [[nodiscard]] std::vector<Cost> regrets() const;
 
   private:
     struct Choice {
