@@ -7,7 +7,7 @@ namespace nearmiss {
 namespace {
 
 constexpr Cost kFar = std::numeric_limits<Cost>::max();
-constexpr std::size_t kMostPlacedPerRow = 8;
+constexpr std::size_t kMostPlacedPerRow = 16;
 constexpr std::size_t kPlacedPerCheckpoint = 4096;
 
 }  // namespace

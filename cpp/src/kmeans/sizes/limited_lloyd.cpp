@@ -23,7 +23,10 @@ constexpr std::size_t kOffered = 4;
 constexpr std::size_t kRare = 2;
 // What an assignment may cost above the least, in parts of the loss, while iterations still lower
 // it by more than that.
-constexpr double kTolerance = 0x1p-10;
+constexpr double kTolerance = 0x1p-8;
+
+// For an auction, prices are right when no more than one of so many rows must move.
+constexpr std::size_t kRowsPerSurplus = 512;
 
 // One call of limited_lloyd().
 class LimitedLloyd {
@@ -87,10 +90,9 @@ class LimitedLloyd {
     }
 
     void assign(bool search) {
-        if (search)
-            search_candidates();
-        else
+        if (candidates_.width != 0)
             score_candidates(points_, centers_.view(), candidates_, execution_.at(done_));
+        if (search) search_candidates();
         while (true) {
             const std::vector<std::uint32_t> lacking = distribute();
             if (lacking.empty()) break;
@@ -103,12 +105,30 @@ class LimitedLloyd {
 
     void search_candidates() {
         const std::size_t width = std::min(kCandidates, centers_.size());
-        candidates_ = nearest_candidates(
-            points_, centers_.view(), width, execution_.part(done_, done_ + part_ / 2));
-        if (width == centers_.size()) return;
-        if (!labels_.empty()) keep_labels();
+        NearCenters found = nearest_candidates(points_,
+                                               centers_.view(),
+                                               width,
+                                               candidates_,
+                                               execution_.part(done_, done_ + part_ / 2));
+        if (!labels_.empty()) keep_labels(found);
+        candidates_ = std::move(found);
+        if (!labels_.empty() || width == centers_.size()) return;
         const std::vector<std::uint32_t> rare = rare_centers();
         if (!rare.empty()) offer(rare, std::min(kOffered, rare.size()));
+    }
+
+    // The labels so far stay possible, so that no iteration raises the loss and sizes can be kept.
+    // In place of the last, which is seldom taken.
+    void keep_labels(NearCenters& found) const {
+        for (std::size_t row = 0; row < points_.size(); ++row) {
+            const std::uint32_t label = candidates_.centers[place_of(row)];
+            const std::size_t first = row * found.width;
+            const std::size_t last = first + found.width - 1;
+            if (std::ranges::count(std::span(found.centers).subspan(first, found.width), label) > 0)
+                continue;
+            found.centers[last] = label;
+            found.scores[last] = candidates_.scores[place_of(row)];
+        }
     }
 
     // Those that hardly more rows have among their nearest than must go there, or fewer.
@@ -121,18 +141,6 @@ class LimitedLloyd {
         return rare;
     }
 
-    void keep_labels() {
-        const std::size_t width = candidates_.width;
-        // The labels so far stay possible, so that no iteration raises the loss. In place of the
-        // last, which is seldom taken.
-        for (std::size_t row = 0; row < points_.size(); ++row) {
-            std::uint32_t* const first = candidates_.centers.data() + row * width;
-            const auto label = static_cast<std::uint32_t>(labels_[row]);
-            if (std::find(first, first + width, label) == first + width) first[width - 1] = label;
-        }
-        score_candidates(points_, centers_.view(), candidates_, execution_.at(done_ + part_ / 2));
-    }
-
     // Returns the clusters that lack rows.
     std::vector<std::uint32_t> distribute() {
         const Costs costs(candidates_);
@@ -141,41 +149,35 @@ class LimitedLloyd {
             prices[c] = static_cast<Cost>(prices_[c] * costs.scale());
         const Execution execution = execution_.at(done_ + part_ / 2);
         PriceSearch search(costs, centers_.size(), limits_, execution);
-        search.run(prices);
-        columns_ = search.take_columns();
-        if (!settled_) {
-            std::vector<Cost> nearly = prices;
-            const std::vector<std::uint32_t> preferred = columns_;
-            if (auction(costs, search.regrets(), nearly)) {
-                keep_prices(nearly, costs.scale());
-                return {};
-            }
-            settled_ = true;
-            columns_ = preferred;
-        }
+        search.run(prices, settled_ ? 0 : points_.size() / kRowsPerSurplus);
+        columns_ = search.columns();
+        if (!settled_ && auction(costs, search.regrets(), prices)) return {};
+        columns_ = search.columns();
         std::vector<std::uint32_t> lacking;
         run_parallel(1, 1, execution, [&](std::size_t, TaskContext& task) {
             lacking = Exchange(costs, limits_, prices, columns_).run(task);
         });
         // Those of an exchange that got stuck run away.
-        if (lacking.empty()) keep_prices(prices, costs.scale());
+        if (lacking.empty()) keep_prices(prices, prices.back(), costs.scale());
         return lacking;
     }
 
-    // False if that did not lower the loss by much: then only the least will do.
-    bool auction(const Costs& costs, const std::vector<Cost>& regrets, std::vector<Cost>& prices) {
+    // Nearly the least loss. False, and settled, if that hardly lowers it: then only the least will
+    // do. False too if it took too long.
+    bool auction(const Costs& costs, const std::vector<Cost>& regrets, std::vector<Cost> prices) {
         const double increment =
             kTolerance * loss() * costs.scale() / static_cast<double>(points_.size());
         bool done = false;
         run_parallel(1, 1, execution_.at(done_ + part_ / 2), [&](std::size_t, TaskContext& task) {
-            Auction auction(
-                costs, regrets, 1 + static_cast<Cost>(increment), prices, columns_);
+            Auction auction(costs, regrets, 1 + static_cast<Cost>(increment), prices, columns_);
             done = auction.run(capacities(prices), task);
             for (std::size_t c = 0; c < prices.size(); ++c)
                 done = done && auction.size(c) >= limits_.least;
         });
-        return done &&
-               (result_.losses.empty() || loss() < (1 - kTolerance) * result_.losses.back());
+        if (!done) return false;
+        settled_ = !result_.losses.empty() && loss() > (1 - kTolerance) * result_.losses.back();
+        if (!settled_) keep_prices(prices, 0, costs.scale());
+        return !settled_;
     }
 
     // Where all clusters are about as large, those with the highest prices have one row more.
@@ -190,13 +192,11 @@ class LimitedLloyd {
         return capacities;
     }
 
-    // For the next time, in losses. Only their differences matter, to each other and to the base
-    // price (the last), which clusters with room to spare have.
-    void keep_prices(const std::vector<Cost>& prices, double scale) {
+    // For the next time, in losses. Only their differences matter, to each other and to the price
+    // of clusters with room to spare.
+    void keep_prices(const std::vector<Cost>& prices, Cost price_of_room, double scale) {
         const bool tight = limits_.most - limits_.least <= 1;
-        const Cost base = tight                             ? std::ranges::min(prices)
-                          : prices.size() == prices_.size() ? 0
-                                                            : prices.back();
+        const Cost base = tight ? std::ranges::min(prices) : price_of_room;
         for (std::size_t c = 0; c < prices_.size(); ++c)
             prices_[c] = static_cast<double>(std::max<Cost>(0, prices[c] - base)) / scale;
     }
@@ -209,7 +209,7 @@ class LimitedLloyd {
             std::memcpy(
                 centers.data() + i * dim, centers_.view().row(lacking[i]), dim * sizeof(float));
         const NearCenters offered = nearest_candidates(
-            points_, view_of_centers(centers, dim), more, execution_.at(done_ + part_ / 2));
+            points_, view_of_centers(centers, dim), more, {}, execution_.at(done_ + part_ / 2));
         NearCenters all;
         all.width = candidates_.width + offered.width;
         for (std::size_t row = 0; row < points_.size(); ++row) {
