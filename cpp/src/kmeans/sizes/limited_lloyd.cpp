@@ -21,9 +21,10 @@ constexpr std::size_t kIterationsPerSearch = 16;
 constexpr std::size_t kOffered = 4;
 // Rare clusters are among the nearest of fewer rows than so many times what must go there.
 constexpr std::size_t kRare = 2;
-// What an assignment may cost above the least, in parts of the loss, while iterations still lower
-// it by more than that.
+// What an assignment may cost above the least, in parts of the loss, as long as iterations lower it
+// by more than the other.
 constexpr double kTolerance = 0x1p-8;
+constexpr double kSettled = 0x1p-12;
 
 // For an auction, prices are right when no more than one of so many rows must move.
 constexpr std::size_t kRowsPerSurplus = 512;
@@ -175,7 +176,7 @@ class LimitedLloyd {
                 done = done && auction.size(c) >= limits_.least;
         });
         if (!done) return false;
-        settled_ = !result_.losses.empty() && loss() > (1 - kTolerance) * result_.losses.back();
+        settled_ = !result_.losses.empty() && loss() > (1 - kSettled) * result_.losses.back();
         if (!settled_) keep_prices(prices, 0, costs.scale());
         return !settled_;
     }
