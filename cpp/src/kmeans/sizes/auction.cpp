@@ -8,6 +8,7 @@ namespace {
 
 constexpr Cost kFar = std::numeric_limits<Cost>::max();
 constexpr std::size_t kMostPlacedPerRow = 16;
+constexpr Cost kHighestPrice = Cost{1} << 60;
 constexpr std::size_t kPlacedPerCheckpoint = 4096;
 
 }  // namespace
@@ -40,7 +41,9 @@ bool Auction::run(const std::vector<std::size_t>& capacities, TaskContext& conte
         if (placed % kPlacedPerCheckpoint == 0) context.checkpoint();
         const std::uint32_t row = homeless_.back();
         homeless_.pop_back();
-        give_up_surplus(place(row));
+        const std::uint32_t cluster = place(row);
+        give_up_surplus(cluster);
+        if (prices_[cluster] > kHighestPrice) return false;
     }
     return true;
 }
@@ -52,7 +55,6 @@ void Auction::give_up_cheapest(std::uint32_t cluster) {
     homeless_.push_back(row);
 }
 
-// Returns the cluster.
 std::uint32_t Auction::place(std::uint32_t row) {
     const std::size_t first = row * costs_.width();
     Cost least = kFar;

@@ -22,7 +22,7 @@ namespace nearmiss {
 class Auction {
   public:
     // `columns`: what rows prefer at these prices; `regrets`: by how much, to the next best. Both
-    // prices and columns are changed. increment >= 1. All must outlive it.
+    // prices and columns are changed. increment >= 1, two columns at least. All must outlive it.
     Auction(const Costs& costs,
             const std::vector<Cost>& regrets,
             Cost increment,
@@ -42,6 +42,7 @@ class Auction {
     using Member = std::pair<Cost, std::uint32_t>;
 
     void give_up_cheapest(std::uint32_t cluster);
+    // Returns the cluster.
     std::uint32_t place(std::uint32_t row);
 
     const Costs& costs_;

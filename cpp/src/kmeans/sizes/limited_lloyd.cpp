@@ -17,15 +17,14 @@ namespace {
 
 constexpr std::size_t kCandidates = 16;
 constexpr std::size_t kIterationsPerSearch = 16;
-// Of the clusters that too few rows have among their nearest, so many are offered to every row.
-constexpr std::size_t kOffered = 4;
-// Rare clusters are among the nearest of fewer rows than so many times what must go there.
+// Rare clusters are among the nearest of fewer rows than so many times what must go there. So many
+// of them are offered to every row.
 constexpr std::size_t kRare = 2;
+constexpr std::size_t kOffered = 4;
 // What an assignment may cost above the least, in parts of the loss, as long as iterations lower it
 // by more than the other.
 constexpr double kTolerance = 0x1p-8;
 constexpr double kSettled = 0x1p-12;
-
 // For an auction, prices are right when no more than one of so many rows must move.
 constexpr std::size_t kRowsPerSurplus = 512;
 
@@ -53,7 +52,8 @@ class LimitedLloyd {
             start_iteration(i);
             const bool searched = i == 1 || i % kIterationsPerSearch == 0;
             assign(searched);
-            if (labels_ == before && !(searched && settled_)) {  // perhaps for want of candidates
+            // Perhaps for want of candidates, or because this is not the least loss.
+            if (labels_ == before && !(searched && settled_)) {
                 settled_ = true;
                 assign(true);
             }
@@ -94,10 +94,10 @@ class LimitedLloyd {
         if (candidates_.width != 0)
             score_candidates(points_, centers_.view(), candidates_, execution_.at(done_));
         if (search) search_candidates();
-        while (true) {
-            const std::vector<std::uint32_t> lacking = distribute();
-            if (lacking.empty()) break;
+        std::vector<std::uint32_t> lacking = distribute(settled_);
+        while (!lacking.empty()) {
             offer(lacking, std::min(kCandidates, lacking.size()));
+            lacking = distribute(true);
         }
         labels_.resize(points_.size());
         for (std::size_t row = 0; row < points_.size(); ++row)
@@ -142,18 +142,20 @@ class LimitedLloyd {
         return rare;
     }
 
-    // Returns the clusters that lack rows.
-    std::vector<std::uint32_t> distribute() {
+    // At the least loss, or nearly. Returns the clusters that lack rows.
+    std::vector<std::uint32_t> distribute(bool at_least_loss) {
         const Costs costs(candidates_);
         std::vector<Cost> prices(centers_.size());
         for (std::size_t c = 0; c < prices.size(); ++c)
             prices[c] = static_cast<Cost>(prices_[c] * costs.scale());
         const Execution execution = execution_.at(done_ + part_ / 2);
         PriceSearch search(costs, centers_.size(), limits_, execution);
-        search.run(prices, settled_ ? 0 : points_.size() / kRowsPerSurplus);
+        search.run(prices, at_least_loss ? 0 : points_.size() / kRowsPerSurplus);
         columns_ = search.columns();
-        if (!settled_ && auction(costs, search.regrets(), prices)) return {};
-        columns_ = search.columns();
+        if (!at_least_loss) {
+            if (auction(costs, search.regrets(), prices)) return {};
+            columns_ = search.columns();
+        }
         std::vector<std::uint32_t> lacking;
         run_parallel(1, 1, execution, [&](std::size_t, TaskContext& task) {
             lacking = Exchange(costs, limits_, prices, columns_).run(task);
@@ -163,19 +165,19 @@ class LimitedLloyd {
         return lacking;
     }
 
-    // Nearly the least loss. False, and settled, if that hardly lowers it: then only the least will
-    // do. False too if it took too long.
+    // False, and settled from here on, if the loss is hardly below that of the iteration before.
+    // False too if it found nothing.
     bool auction(const Costs& costs, const std::vector<Cost>& regrets, std::vector<Cost> prices) {
         const double increment =
             kTolerance * loss() * costs.scale() / static_cast<double>(points_.size());
-        bool done = false;
+        bool found = false;
         run_parallel(1, 1, execution_.at(done_ + part_ / 2), [&](std::size_t, TaskContext& task) {
             Auction auction(costs, regrets, 1 + static_cast<Cost>(increment), prices, columns_);
-            done = auction.run(capacities(prices), task);
+            found = auction.run(capacities(prices), task);
             for (std::size_t c = 0; c < prices.size(); ++c)
-                done = done && auction.size(c) >= limits_.least;
+                found = found && auction.size(c) >= limits_.least;
         });
-        if (!done) return false;
+        if (!found) return false;
         settled_ = !result_.losses.empty() && loss() > (1 - kSettled) * result_.losses.back();
         if (!settled_) keep_prices(prices, 0, costs.scale());
         return !settled_;
@@ -242,7 +244,7 @@ class LimitedLloyd {
     const Stopping stopping_;
     const Execution& execution_;
     MovingCenters centers_;
-    bool settled_;  // assignments cost the least
+    bool settled_;  // only assignments at the least loss will do
     std::vector<double> prices_;
     NearCenters candidates_;
     std::vector<std::uint32_t> columns_;  // by row: of its candidate
