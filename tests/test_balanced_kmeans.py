@@ -121,7 +121,7 @@ def test_sixteen_candidates_are_near_the_optimum(metric, most):
 @pytest.mark.parametrize("most", [None, 40])
 def test_iterations_on_the_way_are_near_the_optimum(metric, most):
     """They are not optimal, but sizes are exact and the inertia is little above the least."""
-    rows = blobs(1500, 16, 25)
+    rows = np.random.default_rng(0).normal(size=(1500, 16)).astype(np.float32)
     limits = oracle_sizes.limits(1500, 60, most)
     first = nm.KMeans(
         60, init=rows[:60], metric=metric, balanced=most is None, max_cluster_size=most, tol=0

@@ -171,13 +171,20 @@ class LimitedLloyd {
         const double increment =
             kTolerance * loss() * costs.scale() / static_cast<double>(points_.size());
         bool found = false;
+        double gap = 0;  // in costs: room should have no price
         run_parallel(1, 1, execution_.at(done_ + part_ / 2), [&](std::size_t, TaskContext& task) {
             Auction auction(costs, regrets, 1 + static_cast<Cost>(increment), prices, columns_);
             found = auction.run(capacities(prices), task);
-            for (std::size_t c = 0; c < prices.size(); ++c)
+            for (std::size_t c = 0; c < prices.size(); ++c) {
                 found = found && auction.size(c) >= limits_.least;
+                if (auction.size(c) < limits_.most)
+                    gap += static_cast<double>(prices[c]) *
+                           static_cast<double>(limits_.most - auction.size(c));
+            }
         });
-        if (!found) return false;
+        const bool tight = limits_.most - limits_.least <= 1;
+        if (!found || (!tight && gap > increment * static_cast<double>(points_.size())))
+            return false;
         settled_ = !result_.losses.empty() && loss() > (1 - kSettled) * result_.losses.back();
         if (!settled_) keep_prices(prices, 0, costs.scale());
         return !settled_;
