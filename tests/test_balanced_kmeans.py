@@ -117,6 +117,25 @@ def test_sixteen_candidates_are_near_the_optimum(metric, most):
     assert limits[0] <= sizes_of(model).min() <= sizes_of(model).max() <= limits[1]
 
 
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("most", [None, 40])
+def test_iterations_on_the_way_are_near_the_optimum(metric, most):
+    """They are not optimal, but sizes are exact and the inertia is little above the least."""
+    rows = np.random.default_rng(0).normal(size=(1500, 16)).astype(np.float32)
+    limits = oracle_sizes.limits(1500, 60, most)
+    first = nm.KMeans(
+        60, init=rows[:60], metric=metric, balanced=most is None, max_cluster_size=most, tol=0
+    )
+    centers = rows[:60]
+    for iterations in (1, 2, 3):
+        model = first.set_params(max_iter=iterations).fit(rows)
+        optimum, _ = oracle_sizes.least_loss(rows, centers, metric, *limits)
+        found = model.inertia_history_[-1]
+        assert optimum * (1 - 1e-6) <= found <= optimum * (1 + 2**-8)
+        assert limits[0] <= sizes_of(model).min() <= sizes_of(model).max() <= limits[1]
+        centers = model.cluster_centers_
+
+
 def test_the_alternation_is_as_good_as_with_optimal_assignments():
     rows = blobs(1200, 16, 25)
     init = rows[:30]

@@ -16,20 +16,31 @@ namespace {
 constexpr std::size_t kRowsPerTask = 512;
 constexpr int kCostBits = 40;
 
+// From the least of the scores known: as many centres are that good.
+std::vector<ScoreInterval> intervals_from(const NearCenters& known, std::size_t width) {
+    std::vector<ScoreInterval> intervals(known.width == 0 ? 0 : known.num_rows());
+    for (std::size_t row = 0; row < intervals.size(); ++row)
+        intervals[row].floor =
+            std::ranges::min(std::span(known.scores).subspan(row * known.width, width));
+    return intervals;
+}
+
 }  // namespace
 
 NearCenters nearest_candidates(const Points& points,
                                MatrixView centers,
                                std::size_t width,
+                               const NearCenters& known,
                                const Execution& execution) {
     const Corpus corpus(centers, points.metric(), {}, execution.at(0), Precision::automatic);
+    const std::vector<ScoreInterval> intervals = intervals_from(known, width);
     const Search search{.corpus = corpus.packed(),
                         .kernel = kernels::active(),
                         .queries = points.rows(),
                         .query_norms = points.root_norms(),
                         .pool_size = width,
                         .rules = nullptr,
-                        .intervals = {}};
+                        .intervals = intervals};
     NearCenters found{width,
                       std::vector<std::uint32_t>(points.size() * width),
                       std::vector<float>(points.size() * width)};

@@ -22,10 +22,12 @@ struct NearCenters {
     [[nodiscard]] std::size_t num_rows() const noexcept { return centers.size() / width; }
 };
 
-// The `width` best centres of every row, best first.
+// The `width` best centres of every row, best first. `known`: the scores of every row with some of
+// them, the first `width` different; or nothing. The better they are, the faster.
 [[nodiscard]] NearCenters nearest_candidates(const Points& points,
                                              MatrixView centers,
                                              std::size_t width,
+                                             const NearCenters& known,
                                              const Execution& execution);
 
 // Computes the scores with these centres anew.

@@ -5,6 +5,7 @@
 #include "float_environment.hpp"
 #include "kmeans/centers.hpp"
 #include "kmeans/moving_centers.hpp"
+#include "kmeans/sizes/auction.hpp"
 #include "kmeans/sizes/candidates.hpp"
 #include "kmeans/sizes/exchange.hpp"
 #include "kmeans/sizes/prices.hpp"
@@ -16,8 +17,16 @@ namespace {
 
 constexpr std::size_t kCandidates = 16;
 constexpr std::size_t kIterationsPerSearch = 16;
-// Of the clusters that too few rows have among their nearest, so many are offered to every row.
-constexpr std::size_t kOffered = 2;
+// Rare clusters are among the nearest of fewer rows than so many times what must go there. So many
+// of them are offered to every row.
+constexpr std::size_t kRare = 2;
+constexpr std::size_t kOffered = 4;
+// What an assignment may cost above the least, in parts of the loss, as long as iterations lower it
+// by more than the other.
+constexpr double kTolerance = 0x1p-8;
+constexpr double kSettled = 0x1p-12;
+// For an auction, prices are right when no more than one of so many rows must move.
+constexpr std::size_t kRowsPerSurplus = 512;
 
 // One call of limited_lloyd().
 class LimitedLloyd {
@@ -32,6 +41,7 @@ class LimitedLloyd {
           stopping_(stopping),
           execution_(execution),
           centers_(points, centers, execution),
+          settled_(centers.rows <= kCandidates),
           prices_(centers.rows) {}
 
     Clustering run() && {
@@ -40,10 +50,11 @@ class LimitedLloyd {
         std::vector<std::int32_t> before;
         for (std::size_t i = 0; i < stopping_.max_iter; ++i) {
             start_iteration(i);
-            bool searched = i == 1 || i % kIterationsPerSearch == 0;
+            const bool searched = i == 1 || i % kIterationsPerSearch == 0;
             assign(searched);
-            if (!searched && labels_ == before) {  // perhaps for want of candidates
-                searched = true;
+            // Perhaps for want of candidates, or because this is not the least loss.
+            if (labels_ == before && !(searched && settled_)) {
+                settled_ = true;
                 assign(true);
             }
             result_.losses.push_back(loss());
@@ -54,6 +65,7 @@ class LimitedLloyd {
             if (centers_.move(sums) <= enough) break;
         }
         start_iteration(stopping_.max_iter);
+        settled_ = true;
         assign(true);
         return std::move(*this).finish();
     }
@@ -79,14 +91,13 @@ class LimitedLloyd {
     }
 
     void assign(bool search) {
-        if (search)
-            search_candidates();
-        else
+        if (candidates_.width != 0)
             score_candidates(points_, centers_.view(), candidates_, execution_.at(done_));
-        while (true) {
-            const std::vector<std::uint32_t> lacking = distribute();
-            if (lacking.empty()) break;
+        if (search) search_candidates();
+        std::vector<std::uint32_t> lacking = distribute(settled_);
+        while (!lacking.empty()) {
             offer(lacking, std::min(kCandidates, lacking.size()));
+            lacking = distribute(true);
         }
         labels_.resize(points_.size());
         for (std::size_t row = 0; row < points_.size(); ++row)
@@ -95,59 +106,107 @@ class LimitedLloyd {
 
     void search_candidates() {
         const std::size_t width = std::min(kCandidates, centers_.size());
-        candidates_ = nearest_candidates(
-            points_, centers_.view(), width, execution_.part(done_, done_ + part_ / 2));
-        if (width == centers_.size()) return;
-        if (!labels_.empty()) keep_labels();
+        NearCenters found = nearest_candidates(points_,
+                                               centers_.view(),
+                                               width,
+                                               candidates_,
+                                               execution_.part(done_, done_ + part_ / 2));
+        if (!labels_.empty()) keep_labels(found);
+        candidates_ = std::move(found);
+        if (!labels_.empty() || width == centers_.size()) return;
         const std::vector<std::uint32_t> rare = rare_centers();
         if (!rare.empty()) offer(rare, std::min(kOffered, rare.size()));
     }
 
-    // Those that fewer rows have among their nearest than must go there.
+    // The labels so far stay possible, so that no iteration raises the loss and sizes can be kept.
+    // In place of the last, which is seldom taken.
+    void keep_labels(NearCenters& found) const {
+        for (std::size_t row = 0; row < points_.size(); ++row) {
+            const std::uint32_t label = candidates_.centers[place_of(row)];
+            const std::size_t first = row * found.width;
+            const std::size_t last = first + found.width - 1;
+            if (std::ranges::count(std::span(found.centers).subspan(first, found.width), label) > 0)
+                continue;
+            found.centers[last] = label;
+            found.scores[last] = candidates_.scores[place_of(row)];
+        }
+    }
+
+    // Those that hardly more rows have among their nearest than must go there, or fewer.
     [[nodiscard]] std::vector<std::uint32_t> rare_centers() const {
         std::vector<std::size_t> counts(centers_.size());
         for (const std::uint32_t center : candidates_.centers) ++counts[center];
         std::vector<std::uint32_t> rare;
         for (std::uint32_t c = 0; c < counts.size(); ++c)
-            if (counts[c] < limits_.least) rare.push_back(c);
+            if (counts[c] < kRare * limits_.least) rare.push_back(c);
         return rare;
     }
 
-    void keep_labels() {
-        const std::size_t width = candidates_.width;
-        // The labels so far stay possible, so that no iteration raises the loss. In place of the
-        // last, which is seldom taken.
-        for (std::size_t row = 0; row < points_.size(); ++row) {
-            std::uint32_t* const first = candidates_.centers.data() + row * width;
-            const auto label = static_cast<std::uint32_t>(labels_[row]);
-            if (std::find(first, first + width, label) == first + width) first[width - 1] = label;
-        }
-        score_candidates(points_, centers_.view(), candidates_, execution_.at(done_ + part_ / 2));
-    }
-
-    // Returns the clusters that lack rows.
-    std::vector<std::uint32_t> distribute() {
+    // At the least loss, or nearly. Returns the clusters that lack rows.
+    std::vector<std::uint32_t> distribute(bool at_least_loss) {
         const Costs costs(candidates_);
         std::vector<Cost> prices(centers_.size());
         for (std::size_t c = 0; c < prices.size(); ++c)
             prices[c] = static_cast<Cost>(prices_[c] * costs.scale());
-        PriceSearch search(costs, centers_.size(), limits_, execution_.at(done_ + part_ / 2));
-        search.run(prices);
-        columns_ = std::move(search).take_columns();
+        const Execution execution = execution_.at(done_ + part_ / 2);
+        PriceSearch search(costs, centers_.size(), limits_, execution);
+        search.run(prices, at_least_loss ? 0 : points_.size() / kRowsPerSurplus);
+        columns_ = search.columns();
+        if (!at_least_loss) {
+            if (auction(costs, search.regrets(), prices)) return {};
+            columns_ = search.columns();
+        }
         std::vector<std::uint32_t> lacking;
-        run_parallel(1, 1, execution_.at(done_ + part_ / 2), [&](std::size_t, TaskContext& task) {
+        run_parallel(1, 1, execution, [&](std::size_t, TaskContext& task) {
             lacking = Exchange(costs, limits_, prices, columns_).run(task);
         });
         // Those of an exchange that got stuck run away.
-        if (lacking.empty()) keep_prices(prices, costs.scale());
+        if (lacking.empty()) keep_prices(prices, prices.back(), costs.scale());
         return lacking;
     }
 
-    // For the next time, in losses. Only their differences matter, to each other and to the base
-    // price (the last), which clusters with room to spare have.
-    void keep_prices(const std::vector<Cost>& prices, double scale) {
+    // False, and settled from here on, if the loss is hardly below that of the iteration before.
+    // False too if it found nothing.
+    bool auction(const Costs& costs, const std::vector<Cost>& regrets, std::vector<Cost> prices) {
+        const double increment =
+            kTolerance * loss() * costs.scale() / static_cast<double>(points_.size());
+        bool found = false;
+        double gap = 0;  // in costs: room should have no price
+        run_parallel(1, 1, execution_.at(done_ + part_ / 2), [&](std::size_t, TaskContext& task) {
+            Auction auction(costs, regrets, 1 + static_cast<Cost>(increment), prices, columns_);
+            found = auction.run(capacities(prices), task);
+            for (std::size_t c = 0; c < prices.size(); ++c) {
+                found = found && auction.size(c) >= limits_.least;
+                if (auction.size(c) < limits_.most)
+                    gap += static_cast<double>(prices[c]) *
+                           static_cast<double>(limits_.most - auction.size(c));
+            }
+        });
         const bool tight = limits_.most - limits_.least <= 1;
-        const Cost base = tight ? std::ranges::min(prices) : prices.back();
+        if (!found || (!tight && gap > increment * static_cast<double>(points_.size())))
+            return false;
+        settled_ = !result_.losses.empty() && loss() > (1 - kSettled) * result_.losses.back();
+        if (!settled_) keep_prices(prices, 0, costs.scale());
+        return !settled_;
+    }
+
+    // Where all clusters are about as large, those with the highest prices have one row more.
+    [[nodiscard]] std::vector<std::size_t> capacities(const std::vector<Cost>& prices) const {
+        std::vector<std::size_t> capacities(prices.size(), limits_.most);
+        if (limits_.most - limits_.least != 1) return capacities;
+        std::vector<std::pair<Cost, std::size_t>> falling;
+        for (std::size_t c = 0; c < prices.size(); ++c) falling.emplace_back(-prices[c], c);
+        std::ranges::sort(falling);
+        for (std::size_t i = points_.size() - limits_.least * prices.size(); i < prices.size(); ++i)
+            capacities[falling[i].second] = limits_.least;
+        return capacities;
+    }
+
+    // For the next time, in losses. Only their differences matter, to each other and to the price
+    // of clusters with room to spare.
+    void keep_prices(const std::vector<Cost>& prices, Cost price_of_room, double scale) {
+        const bool tight = limits_.most - limits_.least <= 1;
+        const Cost base = tight ? std::ranges::min(prices) : price_of_room;
         for (std::size_t c = 0; c < prices_.size(); ++c)
             prices_[c] = static_cast<double>(std::max<Cost>(0, prices[c] - base)) / scale;
     }
@@ -160,7 +219,7 @@ class LimitedLloyd {
             std::memcpy(
                 centers.data() + i * dim, centers_.view().row(lacking[i]), dim * sizeof(float));
         const NearCenters offered = nearest_candidates(
-            points_, view_of_centers(centers, dim), more, execution_.at(done_ + part_ / 2));
+            points_, view_of_centers(centers, dim), more, {}, execution_.at(done_ + part_ / 2));
         NearCenters all;
         all.width = candidates_.width + offered.width;
         for (std::size_t row = 0; row < points_.size(); ++row) {
@@ -192,6 +251,7 @@ class LimitedLloyd {
     const Stopping stopping_;
     const Execution& execution_;
     MovingCenters centers_;
+    bool settled_;  // only assignments at the least loss will do
     std::vector<double> prices_;
     NearCenters candidates_;
     std::vector<std::uint32_t> columns_;  // by row: of its candidate

@@ -99,15 +99,18 @@ PriceSearch::PriceSearch(const Costs& costs,
       columns_(costs.num_rows()),
       choices_(costs.num_rows()) {}
 
-void PriceSearch::run(std::vector<Cost>& prices) {
-    double value = choose(prices);
+void PriceSearch::run(std::vector<Cost>& prices, std::size_t enough) {
     std::vector<Cost> none(prices.size());
-    if (choose(none) > value) prices = std::move(none);  // prices of centres long gone
-    value = choose(prices);
+    const double value_of_none = choose(none);
+    double value = choose(prices);
+    if (value_of_none > value) {  // prices of centres long gone
+        prices = std::move(none);
+        value = choose(prices);
+    }
     std::size_t too_many = surplus();
     double damping = kLeastDamping;
     std::size_t num_poor = 0;  // steps in a row that were hardly worth it
-    for (std::size_t i = 0; i < kMostSteps && num_poor < kMostPoor && too_many > 0; ++i) {
+    for (std::size_t i = 0; i < kMostSteps && num_poor < kMostPoor && too_many > enough; ++i) {
         const double share =
             kPerSurplus * static_cast<double>(too_many) / static_cast<double>(costs_.num_rows());
         Cost band = band_of(std::clamp(share, kNarrowest, kWidest));
@@ -135,6 +138,13 @@ void PriceSearch::run(std::vector<Cost>& prices) {
         num_poor = worthwhile ? 0 : num_poor + 1;
         too_many = now;
     }
+}
+
+std::vector<Cost> PriceSearch::regrets() const {
+    std::vector<Cost> regrets;
+    regrets.reserve(choices_.size());
+    for (const Choice& choice : choices_) regrets.push_back(choice.regret);
+    return regrets;
 }
 
 double PriceSearch::choose(const std::vector<Cost>& prices) {

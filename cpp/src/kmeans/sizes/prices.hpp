@@ -24,13 +24,14 @@ class PriceSearch {
                 SizeLimits limits,
                 const Execution& execution);
 
-    // `prices`, one per cluster, not negative, are where it starts and what it finds.
-    void run(std::vector<Cost>& prices);
+    // `prices`, one per cluster, not negative, are where it starts and what it finds. It stops when
+    // no more than `enough` rows are beyond what clusters may have.
+    void run(std::vector<Cost>& prices, std::size_t enough);
 
-    // The column that each row then prefers, ties to the first.
-    [[nodiscard]] std::vector<std::uint32_t>&& take_columns() && noexcept {
-        return std::move(columns_);
-    }
+    // By row, the column that it then prefers, ties to the first.
+    [[nodiscard]] const std::vector<std::uint32_t>& columns() const noexcept { return columns_; }
+    // What its next best column costs more.
+    [[nodiscard]] std::vector<Cost> regrets() const;
 
   private:
     struct Choice {
