@@ -155,6 +155,16 @@ def test_sketches_that_tell_centres_apart_and_that_do_not(noise):
         assert_same_bits(model.labels_, nearest.astype(np.int32))
 
 
+def test_a_row_too_long_for_a_sketch():
+    """Far from all others, but near its own centre: no distance that is needed overflows."""
+    rng = np.random.default_rng(11)
+    rows = rng.normal(size=(450, 256)).astype(np.float32)
+    rows[0] = 1e38
+    init = rows[:197]
+    found = fit(nm.KMeans(197, init=init, tol=0, max_iter=3), rows)
+    assert_found(found, oracle_kmeans.lloyd(rows, init, "euclidean", max_iter=3))
+
+
 @pytest.mark.parametrize("kind", ["normal", "ties", "duplicates"])
 @pytest.mark.parametrize("k", [1, 16, 17, 33, 64, 65, 111, 191])
 @pytest.mark.parametrize("target", TARGETS)

@@ -144,7 +144,11 @@ class SketchMap::Writer {
 };
 
 bool SketchMap::serves(const Points& points) noexcept {
-    return points.dim() >= kMinDim && points.size() <= kMostBytes / (kWidth * sizeof(float));
+    // Sketches are of float32, and so is what they are screened with: norms must not overflow.
+    constexpr double kGreatestNorm = 0x1p60;
+    return points.dim() >= kMinDim && points.size() <= kMostBytes / (kWidth * sizeof(float)) &&
+           (points.metric() == Metric::cosine ||
+            std::ranges::max(points.root_norms()) < kGreatestNorm);
 }
 
 SketchMap::SketchMap(const Points& points)

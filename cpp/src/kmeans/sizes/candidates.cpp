@@ -7,6 +7,7 @@
 #include "collect/keys.hpp"
 #include "exact_scores.hpp"
 #include "kernels/dispatch.hpp"
+#include "kmeans/row_reader.hpp"
 #include "parallel.hpp"
 #include "search.hpp"
 
@@ -59,18 +60,16 @@ void score_candidates(const Points& points,
                       const Execution& execution) {
     const Corpus corpus(centers, points.metric(), {}, execution.at(0), Precision::float32);
     const kernels::KernelTable& kernel = kernels::active();
-    const MatrixView rows = points.rows();
-    const auto& typed = kernel.of_type[static_cast<std::size_t>(rows.type)];
-    const std::size_t tasks = (rows.rows + kRowsPerTask - 1) / kRowsPerTask;
-    run_parallel(tasks, rows.rows, execution, [&](std::size_t task, TaskContext& context) {
+    const std::size_t num_rows = points.size();
+    const std::size_t tasks = (num_rows + kRowsPerTask - 1) / kRowsPerTask;
+    run_parallel(tasks, num_rows, execution, [&](std::size_t task, TaskContext& context) {
         ExactScorer scorer(corpus.packed(), kernel);
-        std::vector<float> elements(rows.cols);
+        RowReader reader(points.rows(), points.root_norms(), kernel);
         const std::size_t begin = task * kRowsPerTask;
-        const std::size_t end = std::min(rows.rows, begin + kRowsPerTask);
+        const std::size_t end = std::min(num_rows, begin + kRowsPerTask);
         for (std::size_t row = begin; row < end; ++row) {
-            typed.to_float(rows.row(row), rows.cols, elements.data());
             const std::size_t first = row * candidates.width;
-            scorer.score({elements.data(), points.root_norms()[row]},
+            scorer.score(reader.read(row),
                          std::span(candidates.centers).subspan(first, candidates.width),
                          candidates.scores.data() + first);
         }
