@@ -144,11 +144,7 @@ class SketchMap::Writer {
 };
 
 bool SketchMap::serves(const Points& points) noexcept {
-    // Sketches are of float32, and so is what they are screened with: norms must not overflow.
-    constexpr double kGreatestNorm = 0x1p60;
-    return points.dim() >= kMinDim && points.size() <= kMostBytes / (kWidth * sizeof(float)) &&
-           (points.metric() == Metric::cosine ||
-            std::ranges::max(points.root_norms()) < kGreatestNorm);
+    return points.dim() >= kMinDim && points.size() <= kMostBytes / (kWidth * sizeof(float));
 }
 
 SketchMap::SketchMap(const Points& points)

@@ -32,8 +32,8 @@ class SketchMap {
   public:
     static constexpr std::size_t kWidth = 128;
 
-    // Whether sketches of such rows are much shorter than these, all of them small enough to be
-    // kept, and their norms within range.
+    // Whether sketches of such rows are much shorter than these, and all of them small enough to
+    // be kept.
     [[nodiscard]] static bool serves(const Points& points) noexcept;
 
     // Axes for the points, from some of them.
