@@ -81,6 +81,7 @@ double float32_rate(const KernelTable& kernel, const Shape& shape) {
                        {none.data(), none.data()},
                        none.data(),
                        never.data(),
+                       nullptr,
                        nullptr},
                       hits.data());
     });
@@ -116,6 +117,7 @@ double codes_rate(const KernelTable::Codes& codes, std::size_t codes_per_step, c
                       0,
                       shape.tiles,
                       never.data(),
+                      nullptr,
                       nullptr},
                      hits.data());
     });
