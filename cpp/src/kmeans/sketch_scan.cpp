@@ -2,7 +2,6 @@
 #include "kmeans/sketch_scan.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <numeric>
 
@@ -11,13 +10,8 @@
 namespace nearmiss {
 
 using kernels::kPanelRows;
-using kernels::kTileQueries;
 
 namespace {
-
-// Where sketches tell little there are very many; they are then settled as they come.
-constexpr std::size_t kMostCandidates = std::size_t{1} << 18;
-constexpr std::size_t kPanelsPerCheckpoint = 64;
 
 // Orders `places` so that similar sketches are next to each other: halves along the coordinate of
 // the widest spread, until they fit a panel.
@@ -94,102 +88,37 @@ SketchScan::SketchScan(const Search& search,
                        const SketchedCenters& centers,
                        const ScreeningForm& form,
                        CenterNumbers numbers)
-    : search_(search),
-      sketches_(sketches),
+    : CenterScan(search, sketches, form, numbers),
       centers_(centers),
-      numbers_(numbers),
-      reader_(search.queries, search.query_norms, search.kernel),
-      scorer_(search.corpus, search.kernel),
-      block_(sketches, form) {}
+      reader_(search.queries, search.query_norms, search.kernel) {}
 
-std::size_t SketchScan::run(std::span<const std::uint32_t> queries,
-                            std::span<Key> best,
-                            TaskContext& context) {
-    block_.prepare(queries);
-    hits_.resize(block_.max_hits());
-    last_.assign(block_.size(), kFirst);
-    known_.resize(block_.size());
-    candidates_.clear();  // a run may have been stopped
-    best_ = best;
-    num_scored_ = 0;
-    for (std::size_t i = 0; i < block_.size(); ++i) {
-        const std::uint32_t center = numbers_.place_of(row_of(best[i]));
-        known_[i] = center == CenterNumbers::kNowhere ? center : centers_.place_of(center);
-        raise_threshold(i);
-    }
-    PanelGroups groups(0, sketches_.corpus.num_panels(), block_.panels_at_once(), [](std::size_t) {
-        return true;
-    });
-    for (PanelGroup group = groups.take(); group.count != 0; group = groups.take()) {
-        const std::uint32_t count = block_.screen(group, {0, block_.num_tiles()}, hits_.data());
-        for (std::uint32_t h = 0; h < count; ++h) collect(hits_[h], group.at[hits_[h].panel]);
-        if (candidates_.size() >= kMostCandidates) settle();
-        if (group.at[0] % kPanelsPerCheckpoint == 0) context.checkpoint();
-    }
-    settle();
-    return num_scored_;
-}
-
-// After best_[i] has changed: centres at least as good as that are no farther, nor are their
-// sketches.
+// Centres at least as good as the best are no farther, nor are their sketches.
 void SketchScan::raise_threshold(std::size_t i) {
     const ScreenScale& scale = block_.scale(i);
-    const double norms = sketches_.query_norms[block_.query(i)] + centers_.greatest_norm();
+    const double norms = screened_.query_norms[block_.query(i)] + centers_.greatest_norm();
     const double reach =
         distance(search_.corpus.metric, score_of(best_[i])) + centers_.rounding() * norms;
     block_.raise_lower(i, scale.screened(-reach * reach) - scale.error);
 }
 
-void SketchScan::collect(const kernels::TileHit& hit, std::size_t panel) {
-    const std::size_t first = panel * kPanelRows;
-    const std::size_t lanes = std::min(kPanelRows, sketches_.corpus.num_rows() - first);
-    const std::uint32_t used = (1u << lanes) - 1u;
-    for (std::size_t t = 0; t < kTileQueries; ++t) {
-        const std::size_t i = hit.tile * kTileQueries + t;
-        if (i >= block_.size()) return;
-        std::uint32_t passed = hit.passed[t] & used;
-        if (passed == 0) continue;
-        const std::size_t known = known_[i] - first;
-        if (known < kPanelRows) passed &= ~(1u << known);
-        for (; passed != 0; passed &= passed - 1) {
-            const auto lane = static_cast<std::size_t>(std::countr_zero(passed));
-            candidates_.push_back(
-                {centers_.center_at(first + lane), hit.scores[t][lane], last_[i]});
-            last_[i] = static_cast<std::uint32_t>(candidates_.size() - 1);
-        }
-    }
-}
-
-void SketchScan::settle() {
-    for (std::size_t i = 0; i < block_.size(); ++i) settle(i);
-    last_.assign(block_.size(), kFirst);
-    candidates_.clear();
+std::uint32_t SketchScan::place_of_best(std::size_t i) const {
+    const std::uint32_t center = numbers_.place_of(row_of(best_[i]));
+    return center == CenterNumbers::kNowhere ? center : centers_.place_of(center);
 }
 
 // The candidate of the nearest sketch first: it may leave others no chance.
 void SketchScan::settle(std::size_t i) {
-    if (last_[i] == kFirst) return;
     std::uint32_t nearest = last_[i];
     for (std::uint32_t at = nearest; at != kFirst; at = candidates_[at].before)
         if (candidates_[at].screened > candidates_[nearest].screened) nearest = at;
     const ExactQuery query = reader_.read(block_.query(i));
-    rows_.assign(1, candidates_[nearest].center);
-    score(query, i);
+    rows_.assign(1, centers_.center_at(candidates_[nearest].place));
+    score_rows(query, i);
     rows_.clear();
     for (std::uint32_t at = last_[i]; at != kFirst; at = candidates_[at].before)
         if (at != nearest && candidates_[at].screened >= block_.lower(i))
-            rows_.push_back(candidates_[at].center);
-    if (!rows_.empty()) score(query, i);
-}
-
-void SketchScan::score(const ExactQuery& query, std::size_t i) {
-    scores_.resize(rows_.size());
-    scorer_.score(query, rows_, scores_.data());
-    const Key before = best_[i];
-    for (std::size_t j = 0; j < rows_.size(); ++j)
-        best_[i] = std::max(best_[i], make_key(scores_[j], numbers_.at(rows_[j])));
-    if (best_[i] != before) raise_threshold(i);
-    num_scored_ += rows_.size();
+            rows_.push_back(centers_.center_at(candidates_[at].place));
+    if (!rows_.empty()) score_rows(query, i);
 }
 
 }  // namespace nearmiss

@@ -5,16 +5,14 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <span>
+#include <memory>
 #include <vector>
 
-#include "collect/keys.hpp"
-#include "exact_scores.hpp"
+#include "aligned_buffer.hpp"
 #include "kmeans/nearest.hpp"
 #include "kmeans/row_reader.hpp"
 #include "kmeans/sketch.hpp"
-#include "parallel.hpp"
-#include "query_block.hpp"
+#include "nearmiss/corpus.hpp"
 #include "search.hpp"
 
 namespace nearmiss {
@@ -45,7 +43,7 @@ class SketchedCenters {
     double greatest_norm_;
 };
 
-// Not thread-safe.
+// best[i] is never kNone. Not thread-safe.
 class SketchScan final : public CenterScan {
   public:
     // `search`: rows as queries, centres as the corpus. `sketches`: of rows as queries, of centres
@@ -56,39 +54,13 @@ class SketchScan final : public CenterScan {
                const ScreeningForm& form,
                CenterNumbers numbers);
 
-    std::size_t run(std::span<const std::uint32_t> queries,
-                    std::span<Key> best,
-                    TaskContext& context) override;
-
   private:
-    struct Candidate {
-        std::uint32_t center;  // of the corpus of centres
-        float screened;
-        std::uint32_t before;  // the candidate before it of the same query, or kFirst
-    };
-    static constexpr std::uint32_t kFirst = 0xffff'ffff;
+    void raise_threshold(std::size_t i) override;
+    [[nodiscard]] std::uint32_t place_of_best(std::size_t i) const override;
+    void settle(std::size_t i) override;
 
-    void raise_threshold(std::size_t i);
-    void collect(const kernels::TileHit& hit, std::size_t panel);
-    void settle();
-    void settle(std::size_t i);
-    void score(const ExactQuery& query, std::size_t i);
-
-    const Search& search_;
-    const Search& sketches_;
     const SketchedCenters& centers_;
-    const CenterNumbers numbers_;
     RowReader reader_;
-    ExactScorer scorer_;
-    QueryBlock block_;
-    std::vector<kernels::TileHit> hits_;
-    std::span<Key> best_;
-    std::vector<std::uint32_t> known_;  // places of the centres known
-    std::vector<Candidate> candidates_;
-    std::vector<std::uint32_t> last_;  // candidate of each query, or kFirst
-    std::size_t num_scored_ = 0;
-    std::vector<std::uint32_t> rows_;  // scratch of settle()
-    std::vector<float> scores_;
 };
 
 }  // namespace nearmiss
