@@ -53,6 +53,10 @@ void check(ArrowArrayStream& stream, int status) {
     return "";
 }
 
+[[nodiscard]] bool is_text(const std::string& format) {
+    return format == "u" || format == "U" || format == "vu";
+}
+
 [[nodiscard]] ArrowChunks chunks_of(ArrowArrayStream& stream) {
     ArrowChunks chunks;
     for (;;) {
@@ -113,8 +117,7 @@ void append_chunk(const std::string& format, const ArrowArray& chunk, std::vecto
 
 bool is_arrow_text(const py::object& column) {
     try {
-        const std::string format = format_of(column);
-        return format == "u" || format == "U" || format == "vu";
+        return is_text(format_of(column));
     } catch (py::error_already_set& error) {
         // An object that has the interface need not be able to export what it holds.
         if (!error.matches(PyExc_Exception)) throw;
@@ -123,8 +126,8 @@ bool is_arrow_text(const py::object& column) {
 }
 
 ArrowChunks append_arrow_texts(const py::object& column, std::vector<Text>& texts) {
-    if (!is_arrow_text(column)) throw py::type_error("expected an Arrow column of texts");
     const std::string format = format_of(column);
+    if (!is_text(format)) throw py::type_error("expected an Arrow column of texts");
     ArrowChunks chunks;
     if (py::hasattr(column, kStream)) {
         const py::object capsule = column.attr(kStream)();

@@ -35,6 +35,11 @@ struct AdmissionRules {
     [[nodiscard]] bool use_groups() const noexcept { return !corpus_groups.empty(); }
     [[nodiscard]] bool use_values() const noexcept { return !corpus_values.empty(); }
 
+    // Whether rows of a group are ruled out for a query of one. Only where groups are used.
+    [[nodiscard]] bool wrong_group(std::int64_t of_query, std::int64_t of_row) const noexcept {
+        return (of_query >= 0 && of_query == of_row) != limits->within_groups;
+    }
+
     // Admission::count() needs it.
     void sort_values();
 
@@ -72,8 +77,7 @@ class Admission {
     }
     // Whether rows of this group are ruled out. Only where groups are used.
     [[nodiscard]] bool wrong_group(std::int64_t group) const noexcept {
-        const bool same = group_ >= 0 && group == group_;
-        return same != rules_->limits->within_groups;
+        return rules_->wrong_group(group_, group);
     }
 
     // Whether rows of this value are ruled out. Only where values are used.

@@ -33,7 +33,7 @@ class BlockAdmission {
                                            const std::int64_t* group) const noexcept {
         if (rules_ == nullptr) return lanes;
         const Glance& glance = glances_[i];
-        if (group != nullptr && glance.wrong_group(*group, rules_->limits->within_groups)) return 0;
+        if (group != nullptr && rules_->wrong_group(glance.group, *group)) return 0;
         const bool groups_are_right = group != nullptr || !rules_->use_groups();
         if (groups_are_right && !names_any(glance, panel)) return lanes;
         return look_closely(i, panel, lanes, groups_are_right);
@@ -58,10 +58,6 @@ class BlockAdmission {
         // where values play a part.
         std::uint32_t first_word;
         std::uint32_t shift;
-
-        [[nodiscard]] bool wrong_group(std::int64_t other, bool within) const noexcept {
-            return (group >= 0 && group == other) != within;
-        }
     };
 
     [[nodiscard]] bool names_any(const Glance& glance, std::size_t panel) const noexcept {

@@ -312,22 +312,15 @@ NEARMISS_ALWAYS_INLINE inline void finish_query(const ScreenTask& task,
     });
 }
 
-// Bit r: bound <= score of lane r.
-NEARMISS_ALWAYS_INLINE inline std::uint32_t lanes_from(const float* bound, const float* scores) {
+// Bit r: whether compare(bound, score of lane r).
+template <class Compare>
+NEARMISS_ALWAYS_INLINE inline std::uint32_t lanes_where(const float* bound,
+                                                        const float* scores,
+                                                        const Compare& compare) {
     std::uint32_t lanes = 0;
     unrolled<kVectors>([&](auto v) NEARMISS_ALWAYS_INLINE {
-        const Mask reached = less_equal(broadcast_f32(bound), load_f32(scores + v * kLanes));
-        lanes |= to_bits(reached) << (v * kLanes);
-    });
-    return lanes;
-}
-
-// Bit r: score of lane r > bound.
-NEARMISS_ALWAYS_INLINE inline std::uint32_t lanes_beyond(const float* bound, const float* scores) {
-    std::uint32_t lanes = 0;
-    unrolled<kVectors>([&](auto v) NEARMISS_ALWAYS_INLINE {
-        const Mask beyond = less_than(broadcast_f32(bound), load_f32(scores + v * kLanes));
-        lanes |= to_bits(beyond) << (v * kLanes);
+        const Mask passed = compare(broadcast_f32(bound), load_f32(scores + v * kLanes));
+        lanes |= to_bits(passed) << (v * kLanes);
     });
     return lanes;
 }
@@ -353,6 +346,10 @@ NEARMISS_NEVER_INLINE void finish(const ScreenTask& task,
                                   Unfinished& unfinished,
                                   TileHit* hits,
                                   ScreenCounts& counts) {
+    const auto reaches = [](F32 bound, F32 score)
+                             NEARMISS_ALWAYS_INLINE { return less_equal(bound, score); };
+    const auto exceeds = [](F32 bound, F32 score)
+                             NEARMISS_ALWAYS_INLINE { return less_than(bound, score); };
     for (std::size_t i = 0; i < unfinished.count; ++i) {
         const std::uint32_t query = unfinished.queries[i];
         const std::uint32_t panel = unfinished.panels[i];
@@ -361,8 +358,9 @@ NEARMISS_NEVER_INLINE void finish(const ScreenTask& task,
         float* scores = unfinished.sums[i];
         const float* elements = task.tiles + tile * task.depth * kTileQueries + q;
         finish_query(task, task.panels[panel], elements, scores);
-        std::uint32_t passed = lanes_from(task.lower + query, scores);
-        std::uint32_t above = task.upper != nullptr ? lanes_beyond(task.upper + query, scores) : 0;
+        std::uint32_t passed = lanes_where(task.lower + query, scores, reaches);
+        std::uint32_t above =
+            task.upper != nullptr ? lanes_where(task.upper + query, scores, exceeds) : 0;
         if (task.num_above != nullptr) {
             task.num_above[query] += static_cast<std::uint32_t>(__builtin_popcount(above));
             passed &= ~above;
