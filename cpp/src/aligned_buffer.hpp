@@ -58,7 +58,6 @@ class AlignedBuffer {
     }
 
   private:
-    static constexpr std::size_t kLarge = std::size_t{32} << 20;
     static constexpr std::align_val_t kAlignment{64};
 
     struct Free {
@@ -66,7 +65,7 @@ class AlignedBuffer {
         bool borrowed = false;
         void operator()(T* p) const noexcept {
             if (borrowed) return;
-            if (bytes >= kLarge)
+            if (bytes >= kLargeBytes)
                 free_large(p, bytes);
             else
                 ::operator delete(p, kAlignment);
@@ -78,7 +77,8 @@ class AlignedBuffer {
         if (size == 0) return {};
         if (size > static_cast<std::size_t>(-1) / sizeof(T)) throw std::bad_alloc();
         const std::size_t bytes = size * sizeof(T);
-        void* memory = bytes >= kLarge ? allocate_large(bytes) : ::operator new(bytes, kAlignment);
+        void* memory =
+            bytes >= kLargeBytes ? allocate_large(bytes) : ::operator new(bytes, kAlignment);
         return Owner(static_cast<T*>(memory), Free{bytes, false});
     }
 

@@ -1,22 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "large_memory.hpp"
 
+#include <cstdint>
 #include <mutex>
 #include <new>
 #include <utility>
 
 #if defined(__linux__)
 #include <sys/mman.h>
-#include <unistd.h>
 #endif
 
 namespace nearmiss {
 namespace {
 
-constexpr std::align_val_t kHugePage{std::size_t{1} << 21};
+constexpr std::size_t kHugePage = std::size_t{1} << 21;
+
+#if defined(__linux__)
+
+// Of smaller blocks none is kept: searches hold many of them, of any size.
+constexpr std::size_t kKeptFrom = std::size_t{32} << 20;
 
 struct Block {
-    void* memory = nullptr;
+    std::byte* memory = nullptr;
     std::size_t bytes = 0;
 };
 
@@ -28,34 +33,63 @@ Block exchange_kept(Block block) noexcept {
     return std::exchange(kept, block);
 }
 
-void give_back(Block block) noexcept {
-    if (block.memory != nullptr) ::operator delete(block.memory, kHugePage);
+void unmap(Block block) noexcept {
+    if (block.bytes != 0) munmap(block.memory, block.bytes);
 }
+
+std::size_t whole_huge_pages(std::size_t bytes) {
+    if (bytes > static_cast<std::size_t>(-1) - 2 * kHugePage) throw std::bad_alloc();
+    return (bytes + kHugePage - 1) / kHugePage * kHugePage;
+}
+
+Block map(std::size_t bytes) {
+    const std::size_t padded = bytes + kHugePage;
+    void* mapped =
+        mmap(nullptr, padded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (mapped == MAP_FAILED) throw std::bad_alloc();
+    auto* const first = static_cast<std::byte*>(mapped);
+    const std::size_t before = -reinterpret_cast<std::uintptr_t>(first) % kHugePage;
+    unmap({first, before});
+    unmap({first + before + bytes, kHugePage - before});
+    // Fewer page faults while filling and fewer TLB misses while reading; smaller blocks are often
+    // not filled, and gain nothing.
+    if (bytes >= kKeptFrom) madvise(first + before, bytes, MADV_HUGEPAGE);
+    return {first + before, bytes};
+}
+
+#endif
 
 }  // namespace
 
-void* allocate_large(std::size_t bytes) {
-    const Block reused = exchange_kept({});
-    if (reused.memory != nullptr && reused.bytes == bytes) return reused.memory;
-    give_back(reused);
-    void* memory = ::operator new(bytes, kHugePage);
 #if defined(__linux__)
-    // Fewer page faults while packing and fewer TLB misses while screening.
-    madvise(memory, bytes, MADV_HUGEPAGE);
-#endif
-    return memory;
+
+void* allocate_large(std::size_t bytes) {
+    const std::size_t whole = whole_huge_pages(bytes);
+    if (whole < kKeptFrom) return map(whole).memory;
+    const Block reused = exchange_kept({});
+    if (reused.bytes == whole) return reused.memory;
+    unmap(reused);
+    return map(whole).memory;
 }
 
 void free_large(void* memory, std::size_t bytes) noexcept {
-#if defined(__linux__) && defined(MADV_FREE)
-    // Only whole pages: the block's end may share one with something else.
-    const auto page = static_cast<std::size_t>(getpagesize());
-    if (madvise(memory, bytes / page * page, MADV_FREE) == 0) {
-        give_back(exchange_kept({memory, bytes}));
-        return;
-    }
-#endif
-    give_back({memory, bytes});
+    const Block block{static_cast<std::byte*>(memory), whole_huge_pages(bytes)};
+    if (block.bytes >= kKeptFrom && madvise(block.memory, block.bytes, MADV_FREE) == 0)
+        unmap(exchange_kept(block));
+    else
+        unmap(block);
 }
+
+#else
+
+void* allocate_large(std::size_t bytes) {
+    return ::operator new(bytes, std::align_val_t{kHugePage});
+}
+
+void free_large(void* memory, std::size_t) noexcept {
+    ::operator delete(memory, std::align_val_t{kHugePage});
+}
+
+#endif
 
 }  // namespace nearmiss
