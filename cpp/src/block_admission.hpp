@@ -40,10 +40,11 @@ class BlockAdmission {
     }
 
     // Whether it is known that no limit but those on scores rules any of a panel's rows out for any
-    // query of the block.
-    [[nodiscard]] bool admits_all(std::size_t panel) const noexcept {
+    // query of the block. `groups_are_right`: no group does.
+    [[nodiscard]] bool admits_all(std::size_t panel, bool groups_are_right) const noexcept {
         if (rules_ == nullptr) return true;
-        return names_are_all_ && (named_panels_[panel / 64] >> (panel % 64) & 1) == 0;
+        if (rules_->use_values() || (rules_->use_groups() && !groups_are_right)) return false;
+        return (named_panels_[panel / 64] >> (panel % 64) & 1) == 0;
     }
 
     // The queries with groups in [lowest, highest], as first and past-the-last; queries must be in
@@ -58,6 +59,9 @@ class BlockAdmission {
         // where values play a part.
         std::uint32_t first_word;
         std::uint32_t shift;
+        // Where these rows are in the corpus, in named_.
+        std::uint32_t first_named;
+        std::uint32_t last_named;
     };
 
     [[nodiscard]] bool names_any(const Glance& glance, std::size_t panel) const noexcept {
@@ -67,22 +71,22 @@ class BlockAdmission {
     [[nodiscard]] static std::uint32_t place_of(std::size_t panel, std::uint32_t shift) noexcept {
         return static_cast<std::uint32_t>(panel) * 0x9E3779B1u >> shift;
     }
-    // Those with rows ruled out by name, into panels_.
-    void gather_panels(const Admission& admission);
-    [[nodiscard]] Glance glance_at_panels(std::int64_t group);
+    void prepare_query(const Admission& admission);
+    // Adds the positions of rows ruled out by name.
+    void name_rows(const Admission& admission);
     [[nodiscard]] std::uint16_t look_closely(std::size_t i,
                                              std::size_t panel,
                                              std::uint16_t lanes,
                                              bool groups_are_right) const noexcept;
+    [[nodiscard]] std::uint16_t named_lanes(const Glance& glance, std::size_t panel) const noexcept;
 
     const AdmissionRules* rules_;
     const PackedCorpus& corpus_;
-    std::vector<Admission> admissions_;
     std::vector<Glance> glances_;
     std::vector<std::uint64_t> names_;
-    bool names_are_all_ = false;               // neither groups nor values play a part
+    std::vector<std::uint32_t> named_;         // query by query, ascending
     std::vector<std::uint64_t> named_panels_;  // a bit for each: holds a row named for some query
-    std::vector<std::size_t> panels_;          // scratch: those with the rows of one query
+    std::vector<Admission> admissions_;        // where values play a part
 };
 
 }  // namespace nearmiss

@@ -3,7 +3,10 @@
 
 namespace nearmiss {
 
-void ExactScorer::score(const ExactQuery& query, std::span<const std::uint32_t> rows, float* out) {
+void ExactScorer::score(const ExactQuery& query,
+                        std::span<const std::uint32_t> rows,
+                        float* out,
+                        std::size_t num_next) {
     if (rows.empty()) return;
     sums_.resize(rows.size());
     scratch_.resize(corpus_.rows.cols);
@@ -11,7 +14,8 @@ void ExactScorer::score(const ExactQuery& query, std::span<const std::uint32_t> 
                                 corpus_.rows.row_stride,
                                 rows.data(),
                                 rows.size(),
-                                corpus_.rows.cols};
+                                corpus_.rows.cols,
+                                num_next};
     switch (corpus_.metric) {
     case Metric::ip:
         typed_.inner_products(query.elements, list, scratch_.data(), sums_.data());

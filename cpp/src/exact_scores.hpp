@@ -26,8 +26,11 @@ class ExactScorer {
           typed_(kernel.of_type[static_cast<std::size_t>(corpus.rows.type)]) {}
 
     // out[i] = score of (query, rows[i]); may be infinite where it overflows float32, never NaN or
-    // -0.
-    void score(const ExactQuery& query, std::span<const std::uint32_t> rows, float* out);
+    // -0. `num_next` rows follow these in memory, to be scored soon.
+    void score(const ExactQuery& query,
+               std::span<const std::uint32_t> rows,
+               float* out,
+               std::size_t num_next = 0);
     [[nodiscard]] float score(const ExactQuery& query, std::uint32_t row);
 
   private:

@@ -68,10 +68,10 @@ void QueryBlock::set_thresholds() {
     }
 }
 
-bool QueryBlock::all_count(const PanelGroup& panels) const noexcept {
+bool QueryBlock::all_count(const PanelGroup& panels, bool groups_are_right) const noexcept {
     for (std::size_t p = 0; p < panels.count; ++p)
         if ((panels.at[p] + 1) * kernels::kPanelRows > num_rows() ||
-            !admission_.admits_all(panels.at[p]))
+            !admission_.admits_all(panels.at[p], groups_are_right))
             return false;
     return true;
 }
@@ -82,19 +82,22 @@ QueryBlock::TileRanges QueryBlock::tiles_for_groups(std::int64_t lowest,
     const auto [begin, end] = admission_.of_groups(lowest, highest);
     const std::uint32_t all = num_tiles();
     if (within_groups) {
-        if (begin == end || highest < 0) return {{}, 0};
+        if (begin == end || highest < 0) return {{}, 0, false};
         return {{{static_cast<std::uint32_t>(begin / kTileQueries),
                   static_cast<std::uint32_t>((end - 1) / kTileQueries + 1)}},
-                1};
+                1,
+                false};
     }
-    if (lowest != highest || lowest < 0) return {{{0, all}}, 1};
+    const bool groups_are_right = begin == end;
+    if (lowest != highest || lowest < 0) return {{{0, all}}, 1, groups_are_right};
     // Skip the tiles all of whose queries are of the panel's group.
     const std::size_t first_inside = (begin + kTileQueries - 1) / kTileQueries;
     const std::size_t last_inside = end == size() ? num_tiles() : end / kTileQueries;
-    if (first_inside >= last_inside) return {{{0, all}}, 1};
+    if (first_inside >= last_inside) return {{{0, all}}, 1, groups_are_right};
     return {{{0, static_cast<std::uint32_t>(first_inside)},
              {static_cast<std::uint32_t>(last_inside), all}},
-            2};
+            2,
+            false};
 }
 
 }  // namespace nearmiss

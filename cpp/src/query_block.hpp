@@ -51,11 +51,13 @@ class QueryBlock {
 
     // Calls the screening tile; thresholds of unused places never pass. Where all that hits could
     // tell of rows above a ceiling is how many they are, these are counted instead.
+    // `groups_are_right`: no group rules any row of the panels out for any query of the block.
     [[nodiscard]] std::uint32_t screen(const PanelGroup& panels,
                                        TileRange tiles,
-                                       kernels::TileHit* hits) {
+                                       kernels::TileHit* hits,
+                                       bool groups_are_right = false) {
         Thresholds at = thresholds();
-        if (has_ceiling_ && all_count(panels)) at.num_above = num_above_.data();
+        if (has_ceiling_ && all_count(panels, groups_are_right)) at.num_above = num_above_.data();
         return packed_->screen(panels, tiles, at, hits);
     }
     // Rows above the ceiling of query i that were counted, all of them admissible.
@@ -80,6 +82,7 @@ class QueryBlock {
     struct TileRanges {
         TileRange at[2];
         std::size_t count;
+        bool groups_are_right;  // for all queries of the block and all rows of the panel
     };
     [[nodiscard]] TileRanges tiles_for_groups(std::int64_t lowest,
                                               std::int64_t highest,
@@ -88,7 +91,7 @@ class QueryBlock {
   private:
     void set_thresholds();
     // Whether every lane of the panels has a row that is admissible for all queries.
-    [[nodiscard]] bool all_count(const PanelGroup& panels) const noexcept;
+    [[nodiscard]] bool all_count(const PanelGroup& panels, bool groups_are_right) const noexcept;
 
     const Search& search_;
     std::unique_ptr<PackedQueries> packed_;

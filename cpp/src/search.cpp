@@ -234,12 +234,13 @@ class Scan {
             lowest_group_ = lowest;
             highest_group_ = highest;
         }
-        for (std::size_t i = 0; i < tiles_->count; ++i) screen(panels, tiles_->at[i]);
+        for (std::size_t i = 0; i < tiles_->count; ++i)
+            screen(panels, tiles_->at[i], tiles_->groups_are_right);
     }
 
-    void screen(const PanelGroup& panels, TileRange tiles) {
+    void screen(const PanelGroup& panels, TileRange tiles, bool groups_are_right = false) {
         if (tiles.begin >= tiles.end) return;
-        const std::uint32_t count = block_.screen(panels, tiles, hits_.data());
+        const std::uint32_t count = block_.screen(panels, tiles, hits_.data(), groups_are_right);
         for (std::uint32_t h = 0; h < count; ++h) collect(hits_[h], panels.at[hits_[h].panel]);
     }
 

@@ -2,6 +2,7 @@
 #include "collect/reservoir.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <functional>
 #include <limits>
 #include <numeric>
@@ -132,23 +133,30 @@ bool Reservoirs::complete(std::size_t i) const noexcept {
     return kth - scale.error >= static_cast<double>(guesses_[i]);
 }
 
-void Reservoirs::sort_screened(std::size_t i) {
-    Key* const begin = keys_.data() + i * capacity_;
-    sort_by_row({begin + exact_[i], begin + counts_[i]}, sorting_);
+void Reservoirs::begin_scoring(std::size_t i) {
     scored_[i] = exact_[i];
     rescored_[i] += counts_[i] - exact_[i];
 }
 
-void Reservoirs::score_rows_below(std::size_t end, std::size_t i, ExactScorer& scorer) {
-    Key* const keys = keys_.data() + i * capacity_;
-    rows_.clear();
+void Reservoirs::list_rows_below(std::size_t end, std::size_t i) {
+    const Key* const keys = keys_.data() + i * capacity_;
     for (std::size_t j = scored_[i]; j < counts_[i] && row_of(keys[j]) < end; ++j)
         rows_.push_back(row_of(keys[j]));
-    if (rows_.empty()) return;
-    scores_.resize(rows_.size());
-    scorer.score(block_->exact(i), rows_, scores_.data());
-    for (std::size_t j = 0; j < rows_.size(); ++j)
-        keys[scored_[i]++] = make_key(scores_[j], rows_[j]);
+}
+
+void Reservoirs::score_listed(std::size_t first,
+                              std::size_t last,
+                              std::size_t i,
+                              ExactScorer& scorer) {
+    if (first == last) return;
+    scores_.resize(last - first);
+    scorer.score(block_->exact(i),
+                 std::span(rows_).subspan(first, last - first),
+                 scores_.data(),
+                 rows_.size() - last);
+    Key* const keys = keys_.data() + i * capacity_;
+    for (std::size_t j = first; j < last; ++j)
+        keys[scored_[i]++] = make_key(scores_[j - first], rows_[j]);
 }
 
 void Reservoirs::keep_pool(std::size_t i) {
@@ -171,24 +179,46 @@ void Reservoirs::keep_pool(std::size_t i) {
 }
 
 void Reservoirs::rescore(std::size_t i, ExactScorer& scorer) {
-    sort_screened(i);
-    score_rows_below(block_->num_rows(), i, scorer);
+    begin_scoring(i);
+    rows_.clear();
+    list_rows_below(block_->num_rows(), i);
+    score_listed(0, rows_.size(), i, scorer);
     keep_pool(i);
+}
+
+void Reservoirs::score_rows_below(std::size_t end, ExactScorer& scorer) {
+    rows_.clear();
+    ends_.clear();
+    for (std::size_t i = 0; i < counts_.size(); ++i) {
+        list_rows_below(end, i);
+        ends_.push_back(rows_.size());
+    }
+    std::size_t first = 0;
+    for (std::size_t i = 0; i < counts_.size(); ++i) {
+        score_listed(first, ends_[i], i, scorer);
+        first = ends_[i];
+    }
 }
 
 void Reservoirs::finish(ExactScorer& scorer, TaskContext& context) {
     std::size_t rows_left = 0;
     for (std::size_t i = 0; i < counts_.size(); ++i) {
         if (exact_[i] == 0) drop_screened(i);
-        sort_screened(i);
+        begin_scoring(i);
         rows_left += counts_[i] - exact_[i];
     }
     // All queries meet a part of the corpus while it is in the cache.
     const std::size_t num_rows = block_->num_rows();
     const std::size_t per_query = rows_left / counts_.size();
-    const std::size_t step = num_rows / (1 + per_query / kRowsPerStep) + 1;
-    for (std::size_t begin = 0; begin < num_rows; begin += step) {
-        for (std::size_t i = 0; i < counts_.size(); ++i) score_rows_below(begin + step, i, scorer);
+    const auto shift =
+        static_cast<unsigned>(std::bit_width(num_rows / (1 + per_query / kRowsPerStep)));
+    for (std::size_t i = 0; i < counts_.size(); ++i) {
+        Key* const keys = keys_.data() + i * capacity_;
+        group_by_rows({keys + exact_[i], keys + counts_[i]}, shift, num_rows, sorting_);
+    }
+    for (std::size_t end = 0; end < num_rows;) {
+        end += std::size_t{1} << shift;
+        score_rows_below(end, scorer);
         context.checkpoint();
     }
     for (std::size_t i = 0; i < counts_.size(); ++i) {

@@ -84,9 +84,13 @@ class Reservoirs {
     // are off by `slack` at most; none if there are not as many.
     [[nodiscard]] std::optional<double> certain_score(std::size_t i, double slack);
     void rescore(std::size_t i, ExactScorer& scorer);
-    // Rescoring in steps: sort, score the rows below `end`, drop what is not of the pool.
-    void sort_screened(std::size_t i);
-    void score_rows_below(std::size_t end, std::size_t i, ExactScorer& scorer);
+    // Rescoring in steps: list rows, score them, drop what is not of the pool. Keys must be grouped
+    // by rows where only those below `end` are listed.
+    void begin_scoring(std::size_t i);
+    void list_rows_below(std::size_t end, std::size_t i);
+    // Those listed at [first, last), of query i.
+    void score_listed(std::size_t first, std::size_t last, std::size_t i, ExactScorer& scorer);
+    void score_rows_below(std::size_t end, ExactScorer& scorer);  // of all queries
     void keep_pool(std::size_t i);
 
     QueryBlock* block_ = nullptr;
@@ -105,6 +109,7 @@ class Reservoirs {
     std::vector<std::int64_t> above_;
     std::vector<float> guesses_;       // the highest guessed threshold, -infinity if none
     std::vector<std::uint32_t> rows_;  // scratch of rescoring
+    std::vector<std::size_t> ends_;    // in rows_, of each query's
     std::vector<float> scores_;
     std::vector<Key> sorting_;
 };

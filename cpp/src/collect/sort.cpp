@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <functional>
+#include <numeric>
 
 namespace nearmiss {
 namespace {
@@ -39,13 +40,13 @@ bool sort_by_digit(std::span<const Key> from, Key* to, Digit digit) {
     return true;
 }
 
-// Descending by the lowest `bits` bits.
-void sort_descending(std::span<Key> keys, unsigned bits, std::vector<Key>& scratch) {
+void sort_descending(std::span<Key> keys, std::vector<Key>& scratch) {
+    constexpr unsigned kBits = 64;
     if (scratch.size() < keys.size()) scratch.resize(keys.size());
     std::span<Key> from = keys;
     std::span<Key> to(scratch.data(), keys.size());
-    for (unsigned shift = 0; shift < bits; shift += kDigitBits) {
-        const Key mask = (Key{1} << std::min(kDigitBits, bits - shift)) - 1;
+    for (unsigned shift = 0; shift < kBits; shift += kDigitBits) {
+        const Key mask = (Key{1} << std::min(kDigitBits, kBits - shift)) - 1;
         if (sort_by_digit(from, to.data(), {shift, mask})) std::swap(from, to);
     }
     if (from.data() != keys.data()) std::copy(from.begin(), from.end(), keys.begin());
@@ -57,14 +58,22 @@ void sort_best_first(std::span<Key> keys, std::vector<Key>& scratch) {
     if (keys.size() < kLong)
         std::sort(keys.begin(), keys.end(), std::greater<>());
     else
-        sort_descending(keys, 64, scratch);
+        sort_descending(keys, scratch);
 }
 
-void sort_by_row(std::span<Key> keys, std::vector<Key>& scratch) {
-    if (keys.size() < kLong)
-        std::sort(keys.begin(), keys.end(), [](Key a, Key b) { return row_of(a) < row_of(b); });
-    else
-        sort_descending(keys, 32, scratch);
+void group_by_rows(std::span<Key> keys,
+                   unsigned shift,
+                   std::size_t num_rows,
+                   std::vector<Key>& scratch) {
+    if (keys.empty()) return;
+    if (scratch.size() < keys.size()) scratch.resize(keys.size());
+    std::copy(keys.begin(), keys.end(), scratch.begin());
+    std::vector<std::uint32_t> places(((num_rows - 1) >> shift) + 2, 0);
+    const auto group_of = [shift](Key key) { return std::size_t{row_of(key)} >> shift; };
+    for (const Key key : keys) ++places[group_of(key) + 1];
+    std::partial_sum(places.begin(), places.end(), places.begin());
+    for (const Key key : std::span(scratch.data(), keys.size()))
+        keys[places[group_of(key)]++] = key;
 }
 
 }  // namespace nearmiss

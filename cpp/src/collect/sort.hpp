@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sorting keys by some of their bits. Long lists are sorted digit by digit, which takes time
-// proportional to their length.
+// Orders of keys.
 #pragma once
 
+#include <cstddef>
 #include <span>
 #include <vector>
 
@@ -10,10 +10,15 @@
 
 namespace nearmiss {
 
-// Best first. `scratch` grows to the size of `keys`.
+// Best first. Long lists are sorted digit by digit, which takes time proportional to their length.
+// `scratch` grows to the size of `keys`.
 void sort_best_first(std::span<Key> keys, std::vector<Key>& scratch);
 
-// Lowest row first.
-void sort_by_row(std::span<Key> keys, std::vector<Key>& scratch);
+// Those of the lowest 2^shift rows first, then those of the next as many, and so on; in the order
+// they had within these. `num_rows`: more than any key's row.
+void group_by_rows(std::span<Key> keys,
+                   unsigned shift,
+                   std::size_t num_rows,
+                   std::vector<Key>& scratch);
 
 }  // namespace nearmiss

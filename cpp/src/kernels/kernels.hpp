@@ -184,6 +184,8 @@ struct RowList {
     const std::uint32_t* positions;
     std::size_t count;
     std::size_t cols;
+    // Positions behind these, of rows to come next, which are fetched ahead.
+    std::size_t num_next = 0;
 };
 
 // Element types, in the order of ElementType.

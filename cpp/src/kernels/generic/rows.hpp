@@ -35,7 +35,7 @@ struct SquaredDistance {
 };
 
 inline const char* row_at(const RowList& rows, std::size_t i) {
-    const std::size_t last = rows.count - 1;
+    const std::size_t last = rows.count + rows.num_next - 1;
     return rows.data +
            static_cast<std::ptrdiff_t>(rows.positions[i < last ? i : last]) * rows.stride;
 }
@@ -69,7 +69,7 @@ NEARMISS_ALWAYS_INLINE inline void score_some(const Query* query,
             sums[r] = Measure::step(sums[r], elements, load_tail(row[r] + i, rows.cols - i));
         });
     }
-    unrolled<kRows>([&](auto r) NEARMISS_ALWAYS_INLINE { out[first + r] = sum_lanes(sums[r]); });
+    unrolled<kRows>([&](auto r) NEARMISS_ALWAYS_INLINE { out[r] = sum_lanes(sums[r]); });
 }
 
 template <class T, class Measure>
@@ -81,8 +81,12 @@ inline void score_rows(const float* query, const RowList& rows, double* scratch,
     for (; k < rows.cols; ++k) scratch[k] = static_cast<double>(query[k]);
     std::size_t i = 0;
     for (; i + kRowsAtOnce <= rows.count; i += kRowsAtOnce)
-        score_some<T, Measure, kRowsAtOnce>(scratch, rows, i, out);
-    for (; i < rows.count; ++i) score_some<T, Measure, 1>(scratch, rows, i, out);
+        score_some<T, Measure, kRowsAtOnce>(scratch, rows, i, out + i);
+    if (i == rows.count) return;
+    // As fast as one alone, of which every step waits for the step before.
+    double sums[kRowsAtOnce];
+    score_some<T, Measure, kRowsAtOnce>(scratch, rows, i, sums);
+    for (std::size_t r = 0; i + r < rows.count; ++r) out[i + r] = sums[r];
 }
 
 template <class T>
