@@ -7,8 +7,8 @@
 #include <cstdint>
 #include <span>
 
+#include "collect/rescorer.hpp"
 #include "collect/reservoir.hpp"
-#include "exact_scores.hpp"
 #include "forms/form.hpp"
 #include "parallel.hpp"
 #include "query_block.hpp"
@@ -22,7 +22,7 @@ class Collector {
     // `form`: of search.corpus. Both must outlive the collector.
     Collector(const Search& search, const ScreeningForm& form)
         : search_(search),
-          scorer_(search.corpus, search.kernel),
+          rescorer_(search.corpus, search.kernel),
           block_(search, form) {}
     Collector(const Collector&) = delete;
     Collector& operator=(const Collector&) = delete;
@@ -53,7 +53,7 @@ class Collector {
     void finish(TaskContext& context) {
         for (std::size_t i = 0; i < block_.size(); ++i)
             reservoirs_.count_above(i, block_.num_above(i));
-        reservoirs_.finish(scorer_, context);
+        reservoirs_.finish(rescorer_, context);
     }
 
     // After finish(), if query i was not given up.
@@ -67,7 +67,7 @@ class Collector {
   private:
     void add(std::size_t i, std::size_t panel, std::uint16_t lanes, const float* scores) {
         const std::size_t first = panel * kernels::kPanelRows;
-        reservoirs_.make_room(i, scorer_);
+        reservoirs_.make_room(i, rescorer_);
         for (std::uint32_t rest = lanes; rest != 0; rest &= rest - 1) {
             const auto lane = static_cast<std::size_t>(std::countr_zero(rest));
             reservoirs_.add(i, scores[lane], search_.corpus.row_at(first + lane));
@@ -75,7 +75,7 @@ class Collector {
     }
 
     const Search& search_;
-    ExactScorer scorer_;
+    Rescorer rescorer_;
     QueryBlock block_;
     Reservoirs reservoirs_;
 };

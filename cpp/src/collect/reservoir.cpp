@@ -17,8 +17,8 @@ constexpr std::size_t kLeastRoom = 32;
 // Real errors are about error / sqrt(d): with no slack at all a quarter of the guesses fail, with
 // this much hardly any.
 constexpr double kGuessedSlack = 0.125;
-// Of a query, in one step of the final rescoring.
-constexpr std::size_t kRowsPerStep = 32;
+// Of a query, in one part of the final rescoring.
+constexpr std::size_t kRowsPerPart = 32;
 
 }  // namespace
 
@@ -38,14 +38,13 @@ void Reservoirs::reset(QueryBlock& block, std::size_t pool_size, Guess guess) {
     keys_.reserve(block.size() * capacity_);
     counts_.assign(block.size(), 0);
     exact_.assign(block.size(), 0);
-    scored_.assign(block.size(), 0);
     rescored_.assign(block.size(), 0);
     given_up_.assign(block.size(), false);
     above_.assign(block.size(), 0);
     guesses_.assign(block.size(), -std::numeric_limits<float>::infinity());
 }
 
-void Reservoirs::tighten(std::size_t i, ExactScorer& scorer) {
+void Reservoirs::tighten(std::size_t i, Rescorer& rescorer) {
     if (exact_[i] == 0) drop_screened(i);
     // Not worth another round for little room.
     const std::size_t spare = capacity_ - counts_[i];
@@ -53,7 +52,7 @@ void Reservoirs::tighten(std::size_t i, ExactScorer& scorer) {
     if (rescored_[i] + (counts_[i] - exact_[i]) > allowance_)
         give_up(i);
     else
-        rescore(i, scorer);
+        rescore(i, rescorer);
 }
 
 void Reservoirs::give_up(std::size_t i) {
@@ -133,32 +132,6 @@ bool Reservoirs::complete(std::size_t i) const noexcept {
     return kth - scale.error >= static_cast<double>(guesses_[i]);
 }
 
-void Reservoirs::begin_scoring(std::size_t i) {
-    scored_[i] = exact_[i];
-    rescored_[i] += counts_[i] - exact_[i];
-}
-
-void Reservoirs::list_rows_below(std::size_t end, std::size_t i) {
-    const Key* const keys = keys_.data() + i * capacity_;
-    for (std::size_t j = scored_[i]; j < counts_[i] && row_of(keys[j]) < end; ++j)
-        rows_.push_back(row_of(keys[j]));
-}
-
-void Reservoirs::score_listed(std::size_t first,
-                              std::size_t last,
-                              std::size_t i,
-                              ExactScorer& scorer) {
-    if (first == last) return;
-    scores_.resize(last - first);
-    scorer.score(block_->exact(i),
-                 std::span(rows_).subspan(first, last - first),
-                 scores_.data(),
-                 rows_.size() - last);
-    Key* const keys = keys_.data() + i * capacity_;
-    for (std::size_t j = first; j < last; ++j)
-        keys[scored_[i]++] = make_key(scores_[j - first], rows_[j]);
-}
-
 void Reservoirs::keep_pool(std::size_t i) {
     Key* const begin = keys_.data() + i * capacity_;
     const ScoreInterval& interval = block_->interval(i);
@@ -178,52 +151,41 @@ void Reservoirs::keep_pool(std::size_t i) {
     exact_[i] = counts_[i];
 }
 
-void Reservoirs::rescore(std::size_t i, ExactScorer& scorer) {
-    begin_scoring(i);
-    rows_.clear();
-    list_rows_below(block_->num_rows(), i);
-    score_listed(0, rows_.size(), i, scorer);
+void Reservoirs::rescore(std::size_t i, Rescorer& rescorer) {
+    rescored_[i] += counts_[i] - exact_[i];
+    rescorer.add(block_->exact(i), screened_keys(i));
+    rescorer.run();
     keep_pool(i);
 }
 
-void Reservoirs::score_rows_below(std::size_t end, ExactScorer& scorer) {
-    rows_.clear();
-    ends_.clear();
-    for (std::size_t i = 0; i < counts_.size(); ++i) {
-        list_rows_below(end, i);
-        ends_.push_back(rows_.size());
-    }
-    std::size_t first = 0;
-    for (std::size_t i = 0; i < counts_.size(); ++i) {
-        score_listed(first, ends_[i], i, scorer);
-        first = ends_[i];
-    }
-}
-
-void Reservoirs::finish(ExactScorer& scorer, TaskContext& context) {
+void Reservoirs::finish(Rescorer& rescorer, TaskContext& context) {
     std::size_t rows_left = 0;
     for (std::size_t i = 0; i < counts_.size(); ++i) {
         if (exact_[i] == 0) drop_screened(i);
-        begin_scoring(i);
+        rescored_[i] += counts_[i] - exact_[i];
         rows_left += counts_[i] - exact_[i];
     }
     // All queries meet a part of the corpus while it is in the cache.
     const std::size_t num_rows = block_->num_rows();
     const std::size_t per_query = rows_left / counts_.size();
     const auto shift =
-        static_cast<unsigned>(std::bit_width(num_rows / (1 + per_query / kRowsPerStep)));
-    for (std::size_t i = 0; i < counts_.size(); ++i) {
-        Key* const keys = keys_.data() + i * capacity_;
-        group_by_rows({keys + exact_[i], keys + counts_[i]}, shift, num_rows, sorting_);
-    }
-    for (std::size_t end = 0; end < num_rows;) {
-        end += std::size_t{1} << shift;
-        score_rows_below(end, scorer);
+        static_cast<unsigned>(std::bit_width(num_rows / (1 + per_query / kRowsPerPart)));
+    const std::size_t parts = ((num_rows - 1) >> shift) + 1;
+    ends_.resize(counts_.size() * parts);
+    for (std::size_t i = 0; i < counts_.size(); ++i)
+        group_by_rows(screened_keys(i), shift, {&ends_[i * parts], parts}, scratch_);
+    for (std::size_t part = 0; part < parts; ++part) {
+        for (std::size_t i = 0; i < counts_.size(); ++i) {
+            const std::uint32_t* const ends = &ends_[i * parts];
+            const std::size_t begin = part == 0 ? 0 : ends[part - 1];
+            rescorer.add(block_->exact(i), screened_keys(i).subspan(begin, ends[part] - begin));
+        }
+        rescorer.run();
         context.checkpoint();
     }
     for (std::size_t i = 0; i < counts_.size(); ++i) {
         keep_pool(i);
-        sort_best_first({keys_.data() + i * capacity_, counts_[i]}, sorting_);
+        sort_best_first({keys_.data() + i * capacity_, counts_[i]}, scratch_);
     }
 }
 

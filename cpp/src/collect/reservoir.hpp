@@ -23,7 +23,7 @@
 
 #include "aligned_buffer.hpp"
 #include "collect/keys.hpp"
-#include "exact_scores.hpp"
+#include "collect/rescorer.hpp"
 #include "parallel.hpp"
 #include "query_block.hpp"
 
@@ -40,8 +40,8 @@ class Reservoirs {
     void reset(QueryBlock& block, std::size_t pool_size, Guess guess);
 
     // Call before adding up to kPanelRows rows to query i.
-    void make_room(std::size_t i, ExactScorer& scorer) {
-        if (counts_[i] + kernels::kPanelRows > capacity_) tighten(i, scorer);
+    void make_room(std::size_t i, Rescorer& rescorer) {
+        if (counts_[i] + kernels::kPanelRows > capacity_) tighten(i, rescorer);
     }
     void add(std::size_t i, float screened, std::uint32_t row) noexcept {
         keys_[i * capacity_ + counts_[i]++] = make_key(screened, row);
@@ -63,7 +63,7 @@ class Reservoirs {
     [[nodiscard]] double part_given_up() const noexcept;
 
     // Scores everything exactly; nothing may be added afterwards.
-    void finish(ExactScorer& scorer, TaskContext& context);
+    void finish(Rescorer& rescorer, TaskContext& context);
     // After finish: the pool of query i, which was not given up, best first; valid until the next
     // reset.
     [[nodiscard]] std::span<const Key> pool(std::size_t i) const noexcept {
@@ -77,20 +77,18 @@ class Reservoirs {
     [[nodiscard]] std::int64_t above(std::size_t i) const noexcept { return above_[i]; }
 
   private:
-    void tighten(std::size_t i, ExactScorer& scorer);
+    void tighten(std::size_t i, Rescorer& rescorer);
     void give_up(std::size_t i);
     void drop_screened(std::size_t i);
     // The rank_-th best screened score among the rows certain to be admissible, if screened scores
     // are off by `slack` at most; none if there are not as many.
     [[nodiscard]] std::optional<double> certain_score(std::size_t i, double slack);
-    void rescore(std::size_t i, ExactScorer& scorer);
-    // Rescoring in steps: list rows, score them, drop what is not of the pool. Keys must be grouped
-    // by rows where only those below `end` are listed.
-    void begin_scoring(std::size_t i);
-    void list_rows_below(std::size_t end, std::size_t i);
-    // Those listed at [first, last), of query i.
-    void score_listed(std::size_t first, std::size_t last, std::size_t i, ExactScorer& scorer);
-    void score_rows_below(std::size_t end, ExactScorer& scorer);  // of all queries
+    void rescore(std::size_t i, Rescorer& rescorer);
+    // Those not scored exactly yet.
+    [[nodiscard]] std::span<Key> screened_keys(std::size_t i) noexcept {
+        return {keys_.data() + i * capacity_ + exact_[i], counts_[i] - exact_[i]};
+    }
+    // Once these are.
     void keep_pool(std::size_t i);
 
     QueryBlock* block_ = nullptr;
@@ -103,15 +101,12 @@ class Reservoirs {
     AlignedBuffer<Key> keys_;              // size() x capacity: first exact, then screened keys
     std::vector<std::uint32_t> counts_;    // keys held
     std::vector<std::uint32_t> exact_;     // of which exact
-    std::vector<std::uint32_t> scored_;    // of which scored exactly, in steps of rescoring
     std::vector<std::uint32_t> rescored_;  // rows scored exactly since the last reset
     std::vector<bool> given_up_;
     std::vector<std::int64_t> above_;
     std::vector<float> guesses_;       // the highest guessed threshold, -infinity if none
-    std::vector<std::uint32_t> rows_;  // scratch of rescoring
-    std::vector<std::size_t> ends_;    // in rows_, of each query's
-    std::vector<float> scores_;
-    std::vector<Key> sorting_;
+    std::vector<std::uint32_t> ends_;  // scratch of finish: of every query's keys, part by part
+    std::vector<Key> scratch_;
 };
 
 }  // namespace nearmiss

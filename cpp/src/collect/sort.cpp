@@ -63,17 +63,15 @@ void sort_best_first(std::span<Key> keys, std::vector<Key>& scratch) {
 
 void group_by_rows(std::span<Key> keys,
                    unsigned shift,
-                   std::size_t num_rows,
+                   std::span<std::uint32_t> ends,
                    std::vector<Key>& scratch) {
-    if (keys.empty()) return;
     if (scratch.size() < keys.size()) scratch.resize(keys.size());
     std::copy(keys.begin(), keys.end(), scratch.begin());
-    std::vector<std::uint32_t> places(((num_rows - 1) >> shift) + 2, 0);
-    const auto group_of = [shift](Key key) { return std::size_t{row_of(key)} >> shift; };
-    for (const Key key : keys) ++places[group_of(key) + 1];
-    std::partial_sum(places.begin(), places.end(), places.begin());
-    for (const Key key : std::span(scratch.data(), keys.size()))
-        keys[places[group_of(key)]++] = key;
+    const auto group_of = [shift](Key key) { return row_of(key) >> shift; };
+    std::ranges::fill(ends, 0u);
+    for (const Key key : keys) ++ends[group_of(key)];
+    std::exclusive_scan(ends.begin(), ends.end(), ends.begin(), 0u);
+    for (const Key key : std::span(scratch.data(), keys.size())) keys[ends[group_of(key)]++] = key;
 }
 
 }  // namespace nearmiss

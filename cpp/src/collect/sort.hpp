@@ -2,7 +2,7 @@
 // Orders of keys.
 #pragma once
 
-#include <cstddef>
+#include <cstdint>
 #include <span>
 #include <vector>
 
@@ -14,11 +14,11 @@ namespace nearmiss {
 // `scratch` grows to the size of `keys`.
 void sort_best_first(std::span<Key> keys, std::vector<Key>& scratch);
 
-// Those of the lowest 2^shift rows first, then those of the next as many, and so on; in the order
-// they had within these. `num_rows`: more than any key's row.
+// Those of the lowest 2^shift rows first, then those of the next as many, and so on, as many times
+// as there are `ends`, which become where each ends; in the order they had within these.
 void group_by_rows(std::span<Key> keys,
                    unsigned shift,
-                   std::size_t num_rows,
+                   std::span<std::uint32_t> ends,
                    std::vector<Key>& scratch);
 
 }  // namespace nearmiss
