@@ -271,6 +271,7 @@ bool screen_int8_codes_is_right(const KernelTable& table) {
                                    CodeShape{7, 2, 2, 1, 4, kMaxQueryCode},
                                    CodeShape{33, 24, 2, 0, 9, 5},
                                    CodeShape{41, 8, 1, 2, 7, 16},
+                                   CodeShape{12, 8, 2, 0, 13, 16},
                                    CodeShape{20, 8, 2, 1, 3, 16},
                                    CodeShape{9, 2, 2, 3, 4, kMaxQueryCode}})
         if (!screens_int8_codes_right(table, shape)) return false;
@@ -282,6 +283,7 @@ bool screen_int16_codes_is_right(const KernelTable& table) {
     for (const CodeShape& shape : {CodeShape{1, 1, 1, 0, 1, kMaxInt16Code},
                                    CodeShape{7, 7, 2, 1, 4, 12000},
                                    CodeShape{33, 33, 2, 0, 9, 5600},
+                                   CodeShape{12, 12, 2, 0, 13, 5600},
                                    CodeShape{40, 40, 1, 2, 7, 5100}})
         if (!screens_int16_codes_right(table, shape)) return false;
     return true;

@@ -2,6 +2,9 @@
 #include "lists/probed_search.hpp"
 
 #include <algorithm>
+#include <functional>
+#include <mutex>
+#include <numeric>
 
 #include "lists/list_pass.hpp"
 #include "lists/random_subset.hpp"
@@ -56,62 +59,42 @@ ProbedSearch::ProbedSearch(const Search& search, const Probes& probes, const Exe
     : search_(search),
       lists_(search.corpus.inverted_lists(probes.num_lists, probes.seed, execution.at(0))),
       in_lists_(search_of(lists_->rows(), search)),
-      width_(std::min(probes.num_probes, lists_->size())),
-      sample_(take_sample(probes.sample, probes.seed, execution.at(0))),
-      widths_(search.queries.rows) {
+      width_(std::min(probes.num_probes, lists_->size())) {
+    std::vector<std::uint32_t> drawn =
+        random_subset(search.queries.rows, probes.sample, probes.seed, Stream::recall_sample);
+    sample_ = search_exactly(drawn, execution.at(0));
     if (probes.num_probes != 0) return;
-    const std::size_t half = (sample_.size() + 1) / 2;
-    width_ = choose_width(std::span(sample_).first(half), probes.recall);
+    drawn.resize((drawn.size() + 1) / 2);
+    std::ranges::sort(drawn);
+    const auto others = std::ranges::stable_partition(sample_, [&](const Sampled& sampled) {
+        return std::ranges::binary_search(drawn, sampled.query);
+    });
+    width_ = choose_width({sample_.begin(), others.begin()}, probes.recall, execution.at(0));
     // The queries that chose the number of probes would flatter it.
-    if (sample_.size() > 1)
-        sample_.erase(sample_.begin(), sample_.begin() + static_cast<std::ptrdiff_t>(half));
+    if (sample_.size() > 1) sample_.erase(sample_.begin(), others.begin());
 }
 
-std::vector<ProbedSearch::Sampled> ProbedSearch::take_sample(std::size_t size,
-                                                             std::uint64_t seed,
-                                                             const Execution& execution) const {
-    const std::vector<std::uint32_t> drawn =
-        random_subset(search_.queries.rows, size, seed, Stream::recall_sample);
-    std::vector<std::uint32_t> queries = drawn;
-    std::sort(queries.begin(), queries.end());
-    std::vector<Sampled> by_place(queries.size());
-    std::size_t begin = 0;
-    for_each_part(queries, lists_->size(), [&](std::size_t, std::size_t, auto part) {
-        rank_pools(part, std::span(by_place).subspan(begin, part.size()), execution);
-        begin += part.size();
-    });
+std::vector<ProbedSearch::Sampled> ProbedSearch::search_exactly(
+    std::span<const std::uint32_t> queries,
+    const Execution& execution) const {
+    Search exact = search_;
+    exact.only = queries;
     std::vector<Sampled> sample;
-    for (const std::uint32_t query : drawn)
-        sample.push_back(std::move(by_place[place_of(queries, query)]));
+    std::mutex mutex;
+    search_pools(exact, execution, [&](const Pool& pool) {
+        const std::lock_guard lock(mutex);
+        sample.push_back(
+            {static_cast<std::uint32_t>(pool.query), {pool.keys.begin(), pool.keys.end()}});
+    });
+    std::ranges::sort(sample, {}, &Sampled::query);
     return sample;
 }
 
-void ProbedSearch::rank_pools(std::span<const std::uint32_t> queries,
-                              std::span<Sampled> sample,
-                              const Execution& execution) const {
-    const std::size_t num_lists = lists_->size();
-    const std::vector<std::uint32_t> nearest = nearest_lists(queries, num_lists, execution);
-    Search exact = search_;
-    exact.only = queries;
-    search_pools(exact, execution, [&](const Pool& pool) {
-        const std::size_t place = place_of(queries, pool.query);
-        std::vector<std::uint32_t> rank_of(num_lists);
-        for (std::size_t rank = 0; rank < num_lists; ++rank)
-            rank_of[nearest[place * num_lists + rank]] = static_cast<std::uint32_t>(rank);
-        Sampled& sampled = sample[place];
-        sampled.query = queries[place];
-        for (const Key key : pool.keys)
-            sampled.ranks.push_back(rank_of[lists_->list_of(row_of(key))]);
-    });
-}
-
-std::size_t ProbedSearch::choose_width(std::span<const Sampled> sample, double recall) const {
-    std::vector<std::size_t> rows_at(lists_->size(), 0);
-    std::size_t expected = 0;
-    for (const Sampled& sampled : sample) {
-        for (const std::uint32_t rank : sampled.ranks) ++rows_at[rank];
-        expected += sampled.ranks.size();
-    }
+std::size_t ProbedSearch::choose_width(std::span<const Sampled> sample,
+                                       double recall,
+                                       const Execution& execution) const {
+    const std::vector<std::size_t> rows_at = count_rows_by_rank(sample, execution);
+    const std::size_t expected = std::reduce(rows_at.begin(), rows_at.end());
     std::size_t found = 0;
     for (std::size_t width = 1; !looks_at_all(width); ++width) {
         found += rows_at[width - 1];
@@ -120,25 +103,57 @@ std::size_t ProbedSearch::choose_width(std::span<const Sampled> sample, double r
     return lists_->size();
 }
 
+std::vector<std::size_t> ProbedSearch::count_rows_by_rank(std::span<const Sampled> sample,
+                                                          const Execution& execution) const {
+    const std::size_t num_lists = lists_->size();
+    std::vector<std::uint32_t> queries;
+    for (const Sampled& sampled : sample) queries.push_back(sampled.query);
+    std::vector<std::size_t> rows_at(num_lists, 0);
+    std::vector<std::uint32_t> rank_of(num_lists);
+    std::size_t next = 0;
+    for_each_part(queries, num_lists, [&](std::size_t, std::size_t, auto part) {
+        const std::vector<std::uint32_t> nearest = nearest_lists(part, num_lists, execution);
+        for (std::size_t place = 0; place < part.size(); ++place) {
+            for (std::size_t rank = 0; rank < num_lists; ++rank)
+                rank_of[nearest[place * num_lists + rank]] = static_cast<std::uint32_t>(rank);
+            for (const Key key : sample[next++].pool)
+                ++rows_at[rank_of[lists_->list_of(row_of(key))]];
+        }
+    });
+    return rows_at;
+}
+
 SearchWork ProbedSearch::run(std::vector<std::uint32_t> queries,
                              const Execution& execution,
                              const std::function<void(const Pool&)>& sink) {
+    const std::function<void(const Pool&)> measure = [&](const Pool& pool) {
+        count_found(pool);
+        sink(pool);
+    };
     SearchWork work;
     const bool exact_at_once = looks_at_all(width_);
     if (!exact_at_once) {
-        queries = scan(queries, width_, execution, sink, work);
+        queries = scan(queries, width_, execution, measure, work);
         widened_ += queries.size();
         for (std::size_t width = 2 * width_;
              !queries.empty() && width * kExactFrom <= lists_->size();
              width *= 2)
-            queries = scan(queries, width, execution.at(1), sink, work);
+            queries = scan(queries, width, execution.at(1), measure, work);
     }
-    for (const std::uint32_t query : queries)
-        widths_[query] = static_cast<std::uint32_t>(lists_->size());
     Search exact = search_;
     exact.only = queries;
-    add(work, search_pools(exact, exact_at_once ? execution : execution.at(1), sink));
+    add(work, search_pools(exact, exact_at_once ? execution : execution.at(1), measure));
     return work;
+}
+
+void ProbedSearch::count_found(const Pool& pool) {
+    const auto sampled = std::ranges::lower_bound(sample_, pool.query, {}, &Sampled::query);
+    if (sampled == sample_.end() || sampled->query != pool.query) return;
+    // Both are sorted.
+    const std::span<const Key> exact = sampled->pool;
+    sampled->found = static_cast<std::size_t>(std::ranges::count_if(pool.keys, [&](Key key) {
+        return std::ranges::binary_search(exact, key, std::ranges::greater());
+    }));
 }
 
 ProbeReport ProbedSearch::report() const {
@@ -146,10 +161,8 @@ ProbeReport ProbedSearch::report() const {
                        .num_lists = lists_->size(),
                        .widened = widened_,
                        .sampled = sample_.size()};
-    for (const Sampled& sampled : sample_) {
-        const std::size_t expected = sampled.ranks.size();
-        const auto found = static_cast<std::size_t>(std::ranges::count_if(
-            sampled.ranks, [&](std::uint32_t rank) { return rank < widths_[sampled.query]; }));
+    for (const auto& [query, pool, found] : sample_) {
+        const std::size_t expected = pool.size();
         report.expected += expected;
         report.found += found;
         report.expected_squares += expected * expected;
@@ -213,7 +226,6 @@ std::vector<std::uint32_t> ProbedSearch::scan_part(std::span<const std::uint32_t
     std::vector<std::uint32_t> left;
     for (const std::uint32_t place : rest.short_of_rows) left.push_back(queries[place]);
     std::sort(left.begin(), left.end());
-    for (const std::uint32_t query : queries) widths_[query] = static_cast<std::uint32_t>(width);
     return left;
 }
 

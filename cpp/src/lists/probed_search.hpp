@@ -32,21 +32,26 @@ class ProbedSearch {
     [[nodiscard]] ProbeReport report() const;
 
   private:
-    // A query that was searched for exactly.
+    // A query that is searched for exactly too.
     struct Sampled {
-        std::uint32_t query = 0;
-        std::vector<std::uint32_t> ranks;  // of the list of each row of its pool: 0 is the nearest
+        std::uint32_t query;
+        std::vector<Key> pool;  // of exact search
+        std::size_t found = 0;  // of which the search found
     };
 
-    [[nodiscard]] std::vector<Sampled> take_sample(std::size_t size,
-                                                   std::uint64_t seed,
-                                                   const Execution& execution) const;
-    // Fills in what the sample says of the queries, which ascend.
-    void rank_pools(std::span<const std::uint32_t> queries,
-                    std::span<Sampled> sample,
-                    const Execution& execution) const;
-    // The least number of probes that finds the part `recall` of the rows in the sample's pools.
-    [[nodiscard]] std::size_t choose_width(std::span<const Sampled> sample, double recall) const;
+    // Ascending.
+    [[nodiscard]] std::vector<Sampled> search_exactly(std::span<const std::uint32_t> queries,
+                                                      const Execution& execution) const;
+    // The least number of probes that finds the part `recall` of the rows in the pools of the
+    // sample, which ascends.
+    [[nodiscard]] std::size_t choose_width(std::span<const Sampled> sample,
+                                           double recall,
+                                           const Execution& execution) const;
+    // How many of these rows are in queries' nearest lists, in the second nearest, …
+    [[nodiscard]] std::vector<std::size_t> count_rows_by_rank(std::span<const Sampled> sample,
+                                                              const Execution& execution) const;
+    // If the pool is of a query in the sample. Calls for different queries may run at once.
+    void count_found(const Pool& pool);
 
     [[nodiscard]] bool looks_at_all(std::size_t width) const noexcept {
         return width >= lists_->size();
@@ -70,10 +75,9 @@ class ProbedSearch {
 
     const Search& search_;
     const std::shared_ptr<const InvertedLists> lists_;
-    const Search in_lists_;              // the same search of the lists' rows
-    std::size_t width_;                  // num_probes
-    std::vector<Sampled> sample_;        // that recall is measured on
-    std::vector<std::uint32_t> widths_;  // by query: how many lists it looked at
+    const Search in_lists_;        // the same search of the lists' rows
+    std::size_t width_;            // num_probes
+    std::vector<Sampled> sample_;  // that recall is measured on, ascending
     std::size_t widened_ = 0;
 };
 
