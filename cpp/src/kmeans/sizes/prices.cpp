@@ -202,15 +202,17 @@ double PriceSearch::choose(const std::vector<Cost>& prices, std::vector<Choice>&
     return value;
 }
 
-// Of a row, other than its best.
+// Of a row: the best without the first column of its best, which another may repeat.
 std::uint32_t PriceSearch::second_best(std::size_t row, const std::vector<double>& prices) const {
     const std::span<const std::uint32_t> centers = costs_.candidates().centers_of(row);
     const std::span<const float> scores = costs_.candidates().scores_of(row);
     std::uint32_t second = choices_[row].best;
+    const auto taken =
+        static_cast<std::size_t>(std::ranges::find(centers, second) - centers.begin());
     double least = kNever;
     for (std::size_t j = 0; j < centers.size(); ++j) {
         const double there = prices[centers[j]] - static_cast<double>(scores[j]);
-        if (centers[j] == choices_[row].best || there >= least) continue;
+        if (j == taken || there >= least) continue;
         least = there;
         second = centers[j];
     }
