@@ -21,8 +21,7 @@ constexpr int kCostBits = 40;
 std::vector<ScoreInterval> intervals_from(const NearCenters& known, std::size_t width) {
     std::vector<ScoreInterval> intervals(known.width == 0 ? 0 : known.num_rows());
     for (std::size_t row = 0; row < intervals.size(); ++row)
-        intervals[row].floor =
-            std::ranges::min(std::span(known.scores).subspan(row * known.width, width));
+        intervals[row].floor = std::ranges::min(known.scores_of(row).first(width));
     return intervals;
 }
 
@@ -42,9 +41,7 @@ NearCenters nearest_candidates(const Points& points,
                         .pool_size = width,
                         .rules = nullptr,
                         .intervals = intervals};
-    NearCenters found{width,
-                      std::vector<std::uint32_t>(points.size() * width),
-                      std::vector<float>(points.size() * width)};
+    NearCenters found(points.size(), width);
     static_cast<void>(search_pools(search, execution, [&](const Pool& pool) {
         for (std::size_t j = 0; j < width; ++j) {
             found.centers[pool.query * width + j] = row_of(pool.keys[j]);
@@ -68,10 +65,9 @@ void score_candidates(const Points& points,
         const std::size_t begin = task * kRowsPerTask;
         const std::size_t end = std::min(num_rows, begin + kRowsPerTask);
         for (std::size_t row = begin; row < end; ++row) {
-            const std::size_t first = row * candidates.width;
             scorer.score(reader.read(row),
-                         std::span(candidates.centers).subspan(first, candidates.width),
-                         candidates.scores.data() + first);
+                         candidates.centers_of(row),
+                         candidates.scores.data() + row * candidates.width);
         }
         context.checkpoint(end - begin);
     });
@@ -79,7 +75,7 @@ void score_candidates(const Points& points,
 
 Costs::Costs(const NearCenters& candidates) : candidates_(candidates) {
     float largest = 0;
-    for (const float score : candidates.scores) largest = std::max(largest, std::abs(score));
+    for (const float score : candidates.scores.view()) largest = std::max(largest, std::abs(score));
     if (largest > 0) scale_ = std::ldexp(1.0, kCostBits - std::ilogb(largest));
 }
 

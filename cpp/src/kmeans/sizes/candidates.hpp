@@ -5,8 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <vector>
 
+#include "aligned_buffer.hpp"
 #include "nearmiss/kmeans.hpp"
 
 namespace nearmiss {
@@ -16,10 +16,22 @@ using Cost = std::int64_t;
 // Some centres of every row and the scores with them. All rows have as many.
 struct NearCenters {
     std::size_t width = 0;
-    std::vector<std::uint32_t> centers;  // rows x width
-    std::vector<float> scores;           // the same shape
+    AlignedBuffer<std::uint32_t> centers;  // rows x width
+    AlignedBuffer<float> scores;           // the same shape
+
+    NearCenters() = default;
+    NearCenters(std::size_t num_rows, std::size_t columns)
+        : width(columns),
+          centers(num_rows * columns),
+          scores(num_rows * columns) {}
 
     [[nodiscard]] std::size_t num_rows() const noexcept { return centers.size() / width; }
+    [[nodiscard]] std::span<const std::uint32_t> centers_of(std::size_t row) const noexcept {
+        return centers.view().subspan(row * width, width);
+    }
+    [[nodiscard]] std::span<const float> scores_of(std::size_t row) const noexcept {
+        return scores.view().subspan(row * width, width);
+    }
 };
 
 // The `width` best centres of every row, best first. `known`: the scores of every row with some of
@@ -51,6 +63,7 @@ class Costs {
     [[nodiscard]] Cost operator[](std::size_t place) const noexcept {
         return static_cast<Cost>(static_cast<double>(candidates_.scores[place]) * -scale_);
     }
+    [[nodiscard]] const NearCenters& candidates() const noexcept { return candidates_; }
     // A power of two.
     [[nodiscard]] double scale() const noexcept { return scale_; }
 

@@ -123,10 +123,8 @@ class LimitedLloyd {
     void keep_labels(NearCenters& found) const {
         for (std::size_t row = 0; row < points_.size(); ++row) {
             const std::uint32_t label = candidates_.centers[place_of(row)];
-            const std::size_t first = row * found.width;
-            const std::size_t last = first + found.width - 1;
-            if (std::ranges::count(std::span(found.centers).subspan(first, found.width), label) > 0)
-                continue;
+            const std::size_t last = (row + 1) * found.width - 1;
+            if (std::ranges::count(found.centers_of(row), label) > 0) continue;
             found.centers[last] = label;
             found.scores[last] = candidates_.scores[place_of(row)];
         }
@@ -135,7 +133,7 @@ class LimitedLloyd {
     // Those that hardly more rows have among their nearest than must go there, or fewer.
     [[nodiscard]] std::vector<std::uint32_t> rare_centers() const {
         std::vector<std::size_t> counts(centers_.size());
-        for (const std::uint32_t center : candidates_.centers) ++counts[center];
+        for (const std::uint32_t center : candidates_.centers.view()) ++counts[center];
         std::vector<std::uint32_t> rare;
         for (std::uint32_t c = 0; c < counts.size(); ++c)
             if (counts[c] < kRare * limits_.least) rare.push_back(c);
@@ -220,17 +218,15 @@ class LimitedLloyd {
                 centers.data() + i * dim, centers_.view().row(lacking[i]), dim * sizeof(float));
         const NearCenters offered = nearest_candidates(
             points_, view_of_centers(centers, dim), more, {}, execution_.at(done_ + part_ / 2));
-        NearCenters all;
-        all.width = candidates_.width + offered.width;
+        NearCenters all(points_.size(), candidates_.width + offered.width);
+        std::uint32_t* next_center = all.centers.data();
+        float* next_score = all.scores.data();
         for (std::size_t row = 0; row < points_.size(); ++row) {
-            const auto add = [&](const NearCenters& from, auto number) {
-                for (std::size_t at = row * from.width; at < (row + 1) * from.width; ++at) {
-                    all.centers.push_back(number(from.centers[at]));
-                    all.scores.push_back(from.scores[at]);
-                }
-            };
-            add(candidates_, [](std::uint32_t center) { return center; });
-            add(offered, [&](std::uint32_t place) { return lacking[place]; });
+            next_center = std::ranges::copy(candidates_.centers_of(row), next_center).out;
+            for (const std::uint32_t place : offered.centers_of(row))
+                *next_center++ = lacking[place];
+            next_score = std::ranges::copy(candidates_.scores_of(row), next_score).out;
+            next_score = std::ranges::copy(offered.scores_of(row), next_score).out;
         }
         candidates_ = std::move(all);
     }

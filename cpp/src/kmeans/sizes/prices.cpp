@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
+#include <span>
 
 #include "parallel.hpp"
 
@@ -11,6 +13,7 @@ namespace nearmiss {
 namespace {
 
 constexpr Cost kFar = std::numeric_limits<Cost>::max();
+constexpr double kNever = std::numeric_limits<double>::infinity();
 constexpr std::size_t kRowsPerTask = 4096;
 constexpr std::size_t kMostSteps = 24;
 // Of the rows, those whose regret lies in the band.
@@ -96,43 +99,60 @@ PriceSearch::PriceSearch(const Costs& costs,
       limits_(limits),
       goal_(goal_of(costs.num_rows(), num_clusters, limits)),
       execution_(execution),
+      sizes_(num_clusters),
       columns_(costs.num_rows()),
-      choices_(costs.num_rows()) {}
+      regrets_(costs.num_rows()),
+      choices_(costs.num_rows()),
+      others_(costs.num_rows()) {}
 
 void PriceSearch::run(std::vector<Cost>& prices, std::size_t enough) {
+    improve(prices, enough);
+    prefer(prices);
+}
+
+void PriceSearch::improve(std::vector<Cost>& prices, std::size_t enough) {
     std::vector<Cost> none(prices.size());
-    const double value_of_none = choose(none);
-    double value = choose(prices);
-    if (value_of_none > value) {  // prices of centres long gone
-        prices = std::move(none);
-        value = choose(prices);
+    double value = choose(none, choices_);
+    if (prices != none) {
+        const double value_of_some = choose(prices, others_);
+        if (value_of_some >= value) {
+            value = value_of_some;
+            choices_.swap(others_);
+        } else {  // prices of centres long gone
+            prices = std::move(none);
+        }
     }
-    std::size_t too_many = surplus();
+    std::size_t too_many = count_surplus();
     double damping = kLeastDamping;
     std::size_t num_poor = 0;  // steps in a row that were hardly worth it
     for (std::size_t i = 0; i < kMostSteps && num_poor < kMostPoor && too_many > enough; ++i) {
         const double share =
             kPerSurplus * static_cast<double>(too_many) / static_cast<double>(costs_.num_rows());
-        Cost band = band_of(std::clamp(share, kNarrowest, kWidest));
-        if (band == 0 || band == kFar) return;
+        double band = band_of(std::clamp(share, kNarrowest, kWidest));
+        if (band == 0 || band == kNever) return;
         const std::vector<Cost> before = prices;
-        const double least_value = value;
+        const double first_damping = damping;
         while (true) {
             const std::vector<double> step = newton_step(band, damping, before);
             for (std::size_t c = 0; c < prices.size(); ++c)
-                prices[c] = std::max<Cost>(
-                    0, before[c] + static_cast<Cost>(std::clamp(step[c], -kLongest, kLongest)));
-            value = choose(prices);
-            if (value > least_value) break;
-            static_cast<void>(choose(before));
+                prices[c] =
+                    std::max<Cost>(0,
+                                   before[c] + static_cast<Cost>(std::clamp(
+                                                   step[c] * costs_.scale(), -kLongest, kLongest)));
+            const double new_value = choose(prices, others_);
+            if (new_value > value) {
+                value = new_value;
+                choices_.swap(others_);
+                break;
+            }
+            prices = before;
             damping *= 4;
             band /= 2;
-            if (damping <= kMostDamping && band > 0) continue;
-            prices = before;
-            return;
+            if (damping > kMostDamping) return;
         }
-        const std::size_t now = surplus();
-        damping = std::max(kLeastDamping, damping / 4);
+        const std::size_t now = count_surplus();
+        // As much again where less has just failed.
+        if (damping == first_damping) damping = std::max(kLeastDamping, damping / 4);
         const bool worthwhile =
             static_cast<double>(now) <= kWorthwhile * static_cast<double>(too_many);
         num_poor = worthwhile ? 0 : num_poor + 1;
@@ -140,15 +160,17 @@ void PriceSearch::run(std::vector<Cost>& prices, std::size_t enough) {
     }
 }
 
-std::vector<Cost> PriceSearch::regrets() const {
-    std::vector<Cost> regrets;
-    regrets.reserve(choices_.size());
-    for (const Choice& choice : choices_) regrets.push_back(choice.regret);
-    return regrets;
+std::vector<double> PriceSearch::in_losses(const std::vector<Cost>& prices) const {
+    std::vector<double> losses;
+    losses.reserve(prices.size());
+    for (const Cost price : prices) losses.push_back(static_cast<double>(price) / costs_.scale());
+    return losses;
 }
 
-double PriceSearch::choose(const std::vector<Cost>& prices) {
-    const std::size_t width = costs_.width();
+// In losses, exact to about the last bit of a cost: faster than in costs.
+double PriceSearch::choose(const std::vector<Cost>& prices, std::vector<Choice>& choices) const {
+    const NearCenters& candidates = costs_.candidates();
+    const std::vector<double> losses = in_losses(prices);
     const std::size_t rows = costs_.num_rows();
     const std::size_t tasks = (rows + kRowsPerTask - 1) / kRowsPerTask;
     std::vector<double> totals(tasks);
@@ -157,49 +179,86 @@ double PriceSearch::choose(const std::vector<Cost>& prices) {
         const std::size_t end = std::min(rows, begin + kRowsPerTask);
         double total = 0;
         for (std::size_t row = begin; row < end; ++row) {
-            const std::size_t first = row * width;
-            Cost least = kFar;
-            Cost next = kFar;
-            Choice choice{costs_.center(first), costs_.center(first), kFar};
-            for (std::size_t j = 0; j < width; ++j) {
-                const std::uint32_t center = costs_.center(first + j);
-                const Cost there = costs_[first + j] + prices[center];
-                if (there < least) {
-                    next = least;
-                    choice.second = choice.best;
-                    least = there;
-                    choice.best = center;
-                    columns_[row] = static_cast<std::uint32_t>(j);
-                } else if (there < next) {
-                    next = there;
-                    choice.second = center;
-                }
+            const std::uint32_t* const centers = candidates.centers_of(row).data();
+            const float* const scores = candidates.scores_of(row).data();
+            double least = kNever;
+            double next = kNever;
+            std::uint32_t best = centers[0];
+            // Without branches, which nobody could predict.
+            for (std::size_t j = 0; j < candidates.width; ++j) {
+                const double there = losses[centers[j]] - static_cast<double>(scores[j]);
+                next = std::min(next, std::max(least, there));
+                best = there < least ? centers[j] : best;
+                least = std::min(least, there);
             }
-            if (next != kFar) choice.regret = next - least;
-            choices_[row] = choice;
-            total += static_cast<double>(least);
+            choices[row] = {next - least, best};
+            total += least;
         }
         totals[task] = total;
         context.checkpoint(end - begin);
     });
-    double value = 0;
-    for (const double total : totals) value += total;
-    for (const Cost price : prices) value -= goal_ * static_cast<double>(price);
+    double value = std::accumulate(totals.begin(), totals.end(), 0.0);
+    for (const double loss : losses) value -= goal_ * loss;
     return value;
 }
 
-// Rows beyond what clusters may have.
-std::size_t PriceSearch::surplus() const {
-    std::vector<std::size_t> sizes(num_clusters_);
-    for (const Choice& choice : choices_) ++sizes[choice.best];
+// Of a row: the best without the first column of its best, which another may repeat.
+std::uint32_t PriceSearch::second_best(std::size_t row, const std::vector<double>& prices) const {
+    const std::span<const std::uint32_t> centers = costs_.candidates().centers_of(row);
+    const std::span<const float> scores = costs_.candidates().scores_of(row);
+    std::uint32_t second = choices_[row].best;
+    const auto taken =
+        static_cast<std::size_t>(std::ranges::find(centers, second) - centers.begin());
+    double least = kNever;
+    for (std::size_t j = 0; j < centers.size(); ++j) {
+        const double there = prices[centers[j]] - static_cast<double>(scores[j]);
+        if (j == taken || there >= least) continue;
+        least = there;
+        second = centers[j];
+    }
+    return second;
+}
+
+// Exactly.
+void PriceSearch::prefer(const std::vector<Cost>& prices) {
+    const std::size_t width = costs_.width();
+    const std::size_t rows = costs_.num_rows();
+    const std::size_t tasks = (rows + kRowsPerTask - 1) / kRowsPerTask;
+    run_parallel(tasks, rows, execution_, [&](std::size_t task, TaskContext& context) {
+        const std::size_t begin = task * kRowsPerTask;
+        const std::size_t end = std::min(rows, begin + kRowsPerTask);
+        for (std::size_t row = begin; row < end; ++row) {
+            const std::size_t first = row * width;
+            Cost least = kFar;
+            Cost next = kFar;
+            for (std::size_t j = 0; j < width; ++j) {
+                const Cost there = costs_[first + j] + prices[costs_.center(first + j)];
+                if (there < least) {
+                    next = least;
+                    least = there;
+                    columns_[row] = static_cast<std::uint32_t>(j);
+                } else if (there < next) {
+                    next = there;
+                }
+            }
+            regrets_[row] = next == kFar ? kFar : next - least;
+        }
+        context.checkpoint(end - begin);
+    });
+}
+
+// Counts sizes. Returns the rows beyond what clusters may have.
+std::size_t PriceSearch::count_surplus() {
+    std::ranges::fill(sizes_, std::size_t{0});
+    for (const Choice& choice : choices_) ++sizes_[choice.best];
     std::size_t sum = 0;
-    for (const std::size_t size : sizes) sum += size - std::min(size, limits_.most);
+    for (const std::size_t size : sizes_) sum += size - std::min(size, limits_.most);
     return sum;
 }
 
 // What about this share of the regrets is below.
-Cost PriceSearch::band_of(double share) const {
-    std::vector<Cost> regrets;
+double PriceSearch::band_of(double share) const {
+    std::vector<double> regrets;
     const std::size_t stride = std::max<std::size_t>(1, choices_.size() / kRowsSampled);
     for (std::size_t row = 0; row < choices_.size(); row += stride)
         regrets.push_back(choices_[row].regret);
@@ -209,24 +268,25 @@ Cost PriceSearch::band_of(double share) const {
     return *at;
 }
 
-std::vector<double> PriceSearch::newton_step(Cost band,
+// In losses.
+std::vector<double> PriceSearch::newton_step(double band,
                                              double damping,
                                              const std::vector<Cost>& prices) const {
-    const auto width = static_cast<double>(band);
-    std::vector<double> sizes(num_clusters_);
+    const std::vector<double> losses = in_losses(prices);
+    std::vector<double> sizes(sizes_.begin(), sizes_.end());
     std::vector<double> diagonal(num_clusters_);
     std::vector<std::pair<std::uint32_t, std::uint32_t>> edges;
-    for (const Choice& choice : choices_) {
+    for (std::size_t row = 0; row < choices_.size(); ++row) {
+        const Choice& choice = choices_[row];
+        if (choice.regret >= band) continue;
         // A row in the band goes to both clusters: half to each at the border between them.
-        double share = 0;
-        if (choice.regret < band) {
-            share = 0.5 * (1 - static_cast<double>(choice.regret) / width);
-            edges.emplace_back(choice.best, choice.second);
-            diagonal[choice.best] += 1;
-            diagonal[choice.second] += 1;
-        }
-        sizes[choice.best] += 1 - share;
-        sizes[choice.second] += share;
+        const double share = 0.5 * (1 - choice.regret / band);
+        const std::uint32_t second = second_best(row, losses);
+        sizes[choice.best] -= share;
+        sizes[second] += share;
+        edges.emplace_back(choice.best, second);
+        diagonal[choice.best] += 1;
+        diagonal[second] += 1;
     }
     // Clusters with room and without a price stay as they are.
     std::vector<std::uint8_t> free(num_clusters_);
@@ -234,7 +294,7 @@ std::vector<double> PriceSearch::newton_step(Cost band,
     for (std::size_t c = 0; c < num_clusters_; ++c) {
         diagonal[c] += damping * diagonal[c] + kRidge;
         free[c] = sizes[c] > goal_ || prices[c] > 0;
-        if (free[c] != 0) right[c] = 2 * width * (sizes[c] - goal_);
+        if (free[c] != 0) right[c] = 2 * band * (sizes[c] - goal_);
     }
     return solve({edges, diagonal, free}, std::move(right));
 }

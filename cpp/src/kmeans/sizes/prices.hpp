@@ -30,21 +30,26 @@ class PriceSearch {
 
     // By row, the column that it then prefers, ties to the first.
     [[nodiscard]] const std::vector<std::uint32_t>& columns() const noexcept { return columns_; }
-    // What its next best column costs more.
-    [[nodiscard]] std::vector<Cost> regrets() const;
+    // What its next best column costs more; the greatest Cost if there is none.
+    [[nodiscard]] const std::vector<Cost>& regrets() const noexcept { return regrets_; }
 
   private:
     struct Choice {
+        double regret;  // of taking the next best, in losses
         std::uint32_t best;
-        std::uint32_t second;  // best: there is none
-        Cost regret;           // of taking the second
     };
 
+    void improve(std::vector<Cost>& prices, std::size_t enough);
+    [[nodiscard]] std::vector<double> in_losses(const std::vector<Cost>& prices) const;
     // Returns the dual value.
-    double choose(const std::vector<Cost>& prices);
-    [[nodiscard]] std::size_t surplus() const;
-    [[nodiscard]] Cost band_of(double share) const;
-    [[nodiscard]] std::vector<double> newton_step(Cost band,
+    [[nodiscard]] double choose(const std::vector<Cost>& prices,
+                                std::vector<Choice>& choices) const;
+    [[nodiscard]] std::uint32_t second_best(std::size_t row,
+                                            const std::vector<double>& prices) const;
+    void prefer(const std::vector<Cost>& prices);
+    [[nodiscard]] std::size_t count_surplus();
+    [[nodiscard]] double band_of(double share) const;
+    [[nodiscard]] std::vector<double> newton_step(double band,
                                                   double damping,
                                                   const std::vector<Cost>& prices) const;
 
@@ -53,8 +58,11 @@ class PriceSearch {
     const SizeLimits limits_;
     const double goal_;  // size of clusters that have a price
     const Execution execution_;
+    std::vector<std::size_t> sizes_;  // by cluster, as chosen
     std::vector<std::uint32_t> columns_;
+    std::vector<Cost> regrets_;
     std::vector<Choice> choices_;
+    std::vector<Choice> others_;  // at prices that are tried
 };
 
 }  // namespace nearmiss
