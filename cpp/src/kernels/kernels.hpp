@@ -90,6 +90,9 @@ inline constexpr std::int32_t kMaxSegmentSum = 32767;
 inline constexpr std::int32_t kMaxWideQueryCode = 127;
 inline constexpr std::size_t kMaxWideElements = std::size_t{1} << 15;
 
+// 127 * 127 * 2^17 < 2^31.
+inline constexpr std::size_t kMaxProductCodes = std::size_t{1} << 17;
+
 // int16: all are stored as they are. Sums are kept in 32 bits; the norms of the codes bound not
 // only a sum but every part of it, so none wraps.
 inline constexpr std::size_t kInt16CodesPerStep = 2;
@@ -226,6 +229,9 @@ struct KernelTable {
     };
     Codes int8;
     Codes int16;
+    // The inner product of two vectors of int8 codes, each within +-kMaxRowCode, of which there are
+    // kMaxProductCodes at most. Exact.
+    std::int32_t (*int8_product)(const std::int8_t* a, const std::int8_t* b, std::size_t count);
 
     // Natural logarithm and exponential, see portable_math.hpp; out may be x.
     void (*log)(const double* x, std::size_t count, double* out);

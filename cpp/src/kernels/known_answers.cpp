@@ -287,6 +287,22 @@ bool screen_int16_codes_is_right(const KernelTable& table) {
     return true;
 }
 
+bool int8_product_is_right(const KernelTable& table) {
+    for (const std::size_t count : {1, 16, 63, 64, 200, 384, 1001}) {
+        Numbers numbers(count);
+        std::vector<std::int8_t> a(count);
+        std::vector<std::int8_t> b(count);
+        for (std::size_t i = 0; i < count; ++i) {
+            a[i] = static_cast<std::int8_t>(some_code(numbers, kMaxRowCode));
+            b[i] = static_cast<std::int8_t>(some_code(numbers, kMaxRowCode));
+        }
+        if (table.int8_product(a.data(), b.data(), count) !=
+            kernel_table_scalar.int8_product(a.data(), b.data(), count))
+            return false;
+    }
+    return true;
+}
+
 // ---- few rows ------------------------------------------------------------------------------------
 std::vector<std::uint64_t> near(const KernelTable& table,
                                 std::size_t num_panels,
@@ -720,6 +736,7 @@ std::string wrong_answer(const KernelTable& table) {
     if (!near_greatest_is_right(table)) return "near_greatest";
     if (!screen_int8_codes_is_right(table)) return "int8.screen";
     if (!screen_int16_codes_is_right(table)) return "int16.screen";
+    if (!int8_product_is_right(table)) return "int8_product";
     if (!rotate_is_right(table)) return "rotate";
     if (!quantise_is_right(table)) return "int8.quantise";
     if (!quantise_int16_is_right(table)) return "int16.quantise";
