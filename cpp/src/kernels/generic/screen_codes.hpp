@@ -343,10 +343,15 @@ NEARMISS_NEVER_INLINE std::uint32_t screen_codes(const CodeScreenTask& task, Til
     return num_hits;
 }
 
-// Compilers know this loop.
 std::int32_t int8_product(const std::int8_t* a, const std::int8_t* b, std::size_t count) {
+    I32 sums = zero_i32();
+    std::size_t i = 0;
+    for (; i + kProductCodes <= count; i += kProductCodes) sums = add_products(sums, a + i, b + i);
+    std::int32_t lanes[kLanes];
+    store_i32(lanes, sums);
     std::int32_t sum = 0;
-    for (std::size_t i = 0; i < count; ++i)
+    for (const std::int32_t lane : lanes) sum += lane;
+    for (; i < count; ++i)
         sum += static_cast<std::int32_t>(a[i]) * static_cast<std::int32_t>(b[i]);
     return sum;
 }
