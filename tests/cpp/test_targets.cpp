@@ -81,8 +81,12 @@ std::uint32_t sums_are_one_off(const CodeScreenTask& task, TileHit* hits) {
 }
 
 // As if products were added up in 16 bits.
-std::int32_t wraps_products(const std::int8_t* a, const std::int8_t* b, std::size_t count) {
-    return static_cast<std::int16_t>(right().int8_product(a, b, count));
+void wraps_products(const CodePair* pairs,
+                    std::size_t count,
+                    std::size_t num_codes,
+                    std::int32_t* out) {
+    right().int8_products(pairs, count, num_codes, out);
+    for (std::size_t i = 0; i < count; ++i) out[i] = static_cast<std::int16_t>(out[i]);
 }
 
 void rotates_without_signs(const RotateTask& task) {
@@ -227,7 +231,7 @@ TEST(a_table_with_one_wrong_function_is_found_out) {
     CHECK(wrong_after([](auto& t) { t.int16.screen = &saturates_sums; }) == "int16.screen");
     CHECK(wrong_after([](auto& t) { t.int16.screen = &sums_are_one_off<&KernelTable::int16>; }) ==
           "int16.screen");
-    CHECK(wrong_after([](auto& t) { t.int8_product = &wraps_products; }) == "int8_product");
+    CHECK(wrong_after([](auto& t) { t.int8_products = &wraps_products; }) == "int8_products");
     CHECK(wrong_after([](auto& t) { t.rotate = &rotates_without_signs; }) == "rotate");
     CHECK(wrong_after([](auto& t) { t.int8.quantise = &loses_a_residual<&KernelTable::int8>; }) ==
           "int8.quantise");

@@ -123,6 +123,12 @@ struct CodeScreenTask {
     std::uint32_t* num_above;  // the same
 };
 
+// Two vectors of int8 codes, stored as they are.
+struct CodePair {
+    const std::int8_t* a;
+    const std::int8_t* b;
+};
+
 // Centres and rotates kPanelRows vectors, lane-major: element i of lane r at
 // [i * kPanelRows + r].
 struct RotateTask {
@@ -229,9 +235,12 @@ struct KernelTable {
     };
     Codes int8;
     Codes int16;
-    // The inner product of two vectors of int8 codes, each within +-kMaxRowCode, of which there are
+    // out[i] = the inner product of pair i, of num_codes codes within +-kMaxRowCode each; there are
     // kMaxProductCodes at most. Exact.
-    std::int32_t (*int8_product)(const std::int8_t* a, const std::int8_t* b, std::size_t count);
+    void (*int8_products)(const CodePair* pairs,
+                          std::size_t count,
+                          std::size_t num_codes,
+                          std::int32_t* out);
 
     // Natural logarithm and exponential, see portable_math.hpp; out may be x.
     void (*log)(const double* x, std::size_t count, double* out);

@@ -31,7 +31,7 @@ constexpr std::size_t kMostBytes = std::size_t{2} << 30;
 // Beside the codes of a row and of its sketch.
 constexpr std::size_t kBytesOfFacts = 2 * sizeof(CodedVector) + sizeof(kernels::CodeStart);
 // Float32 sums of so many products each are added up: longer ones could be farther off.
-constexpr std::size_t kStretch = 64;
+constexpr std::size_t kStretch = 128;
 constexpr std::size_t kAxisTiles = (kAxes + kTileQueries - 1) / kTileQueries;
 constexpr double kUnit = 0x1p-24;
 constexpr double kSlack = 1 + 0x1p-16;
@@ -295,9 +295,10 @@ void VectorCoder::code(std::int8_t* out, CodedVector* facts) {
             std::memcpy(to + step * kStepBytes,
                         codes_.data() + step * kPanelStepBytes + i * kStepBytes,
                         kStepBytes);
-        facts[i] = {scales[i],
-                    code_residual(residuals[i], map_.dim_, scales[i], rounding(i)),
-                    kernel_.int8_product(to, to, map_.num_codes())};
+        const kernels::CodePair itself{to, to};
+        facts[i] = {
+            scales[i], code_residual(residuals[i], map_.dim_, scales[i], rounding(i)), 0};
+        kernel_.int8_products(&itself, 1, map_.num_codes(), &facts[i].squared_norm);
     }
 }
 

@@ -38,6 +38,7 @@ constexpr std::size_t kMostSums = 2 * kSteps / kNarrowSegmentSteps;
 constexpr std::size_t kComparedPerScored = 4;
 // Where rows tie there are very many; they are then settled as they come.
 constexpr std::size_t kMostCandidates = std::size_t{1} << 16;
+constexpr std::size_t kMostToCompare = 512;
 constexpr double kUnit = 0x1p-24;
 // More than float64 arithmetic is off by.
 constexpr double kSlack = 1 + 0x1p-40;
@@ -335,7 +336,8 @@ std::size_t SketchScan::run(std::span<const std::uint32_t> queries,
                             std::span<Key> best,
                             TaskContext& context) {
     best_ = best;
-    candidates_.clear();  // a run may have been stopped
+    to_compare_.clear();  // a run may have been stopped
+    candidates_.clear();
     num_compared_ = num_scored_ = 0;
     take(queries);
     constexpr std::size_t kPanelsPerCheckpoint = 64;
@@ -343,9 +345,14 @@ std::size_t SketchScan::run(std::span<const std::uint32_t> queries,
     for (std::size_t panel = 0; panel < num_panels_; panel += at_once) {
         const std::size_t next = panel + at_once;
         screen(panel, std::min(at_once, num_panels_ - panel), next < num_panels_ ? next : panel);
-        if (candidates_.size() >= kMostCandidates) settle();
+        if (to_compare_.size() >= kMostToCompare) compare();
+        if (candidates_.size() >= kMostCandidates) {
+            settle();
+            for (std::size_t i = 0; i < rows_.size(); ++i) set_threshold(i);
+        }
         if (panel % kPanelsPerCheckpoint == 0) context.checkpoint();
     }
+    compare();
     settle();
     return num_scored_ + num_compared_ / kComparedPerScored;
 }
@@ -421,7 +428,9 @@ void SketchScan::set_threshold(std::size_t i) {
     const double error =
         4 * kUnit * greatest * (std::sqrt(squares) + greatest * scale / static_cast<double>(centers_.scale_));
     const double threshold = 0.5 * (squares / scale * static_cast<double>(centers_.scale_) - reach * reach * both);
-    lower_[first_place_ + i] = round_down(threshold - error);
+    // Two units more than enough for the last rounding.
+    lower_[first_place_ + i] =
+        static_cast<float>(threshold - error - 2 * kUnit * std::abs(threshold - error));
 }
 
 void SketchScan::screen(std::size_t first_panel, std::size_t count, std::size_t next_panel) {
@@ -457,23 +466,33 @@ void SketchScan::collect(const kernels::TileHit& hit, std::size_t panel) {
         std::uint32_t passed = hit.passed[t] & used;
         const std::size_t i = hit.tile * kTileQueries + t - first_place_;
         for (; passed != 0; passed &= passed - 1)
-            compare(i, centers_.order_[first + static_cast<std::size_t>(std::countr_zero(passed))]);
+            to_compare_.push_back(
+                {static_cast<std::uint32_t>(i),
+                 centers_.order_[first + static_cast<std::size_t>(std::countr_zero(passed))]});
     }
 }
 
-void SketchScan::compare(std::size_t i, std::uint32_t center) {
-    const Query& query = queries_[i];
-    if (center == query.best) return;
-    ++num_compared_;
-    const SketchedCenters::Coded& coded = centers_.wholes_[center];
+void SketchScan::compare() {
     const std::size_t num_codes = points_.map().num_codes();
-    const std::int32_t product = points_.kernel().int8_product(
-        query.codes, centers_.codes_.data() + center * num_codes, num_codes);
-    const double squares = query.squared_norm + coded.squared_norm;
-    const double gap = squares - 2 * static_cast<double>(product) * query.step * coded.step;
-    const double reach = query.reach + coded.residual;
-    if (gap > reach * reach * kSlack + squares * (kSlack - 1)) return;
-    candidates_.push_back({static_cast<std::uint32_t>(i), center});
+    pairs_.clear();
+    std::erase_if(to_compare_, [&](const Candidate& candidate) {
+        return candidate.center == queries_[candidate.query].best;
+    });
+    for (const auto& [i, center] : to_compare_)
+        pairs_.push_back({queries_[i].codes, centers_.codes_.data() + center * num_codes});
+    products_.resize(pairs_.size());
+    points_.kernel().int8_products(pairs_.data(), pairs_.size(), num_codes, products_.data());
+    for (std::size_t j = 0; j < pairs_.size(); ++j) {
+        const Query& query = queries_[to_compare_[j].query];
+        const SketchedCenters::Coded& coded = centers_.wholes_[to_compare_[j].center];
+        const double squares = query.squared_norm + coded.squared_norm;
+        const double product = static_cast<double>(products_[j]) * query.step * coded.step;
+        const double reach = query.reach + coded.residual;
+        if (squares - 2 * product <= reach * reach * kSlack + squares * (kSlack - 1))
+            candidates_.push_back(to_compare_[j]);
+    }
+    num_compared_ += pairs_.size();
+    to_compare_.clear();
 }
 
 void SketchScan::settle() {
@@ -491,7 +510,6 @@ void SketchScan::settle() {
         for (std::size_t j = 0; j < scores_.size(); ++j)
             best_[i] = std::max(best_[i], make_key(scores_[j], centers_to_score_[j]));
         num_scored_ += scores_.size();
-        set_threshold(i);
     }
     candidates_.clear();
 }

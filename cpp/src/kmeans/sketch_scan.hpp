@@ -133,7 +133,8 @@ class SketchScan final : public CenterScan {
     void set_threshold(std::size_t i);
     void screen(std::size_t first_panel, std::size_t count, std::size_t next_panel);
     void collect(const kernels::TileHit& hit, std::size_t panel);
-    void compare(std::size_t i, std::uint32_t center);
+    // By the codes of whole vectors, those that sketches left.
+    void compare();
     void settle();
 
     const Search& search_;
@@ -155,6 +156,9 @@ class SketchScan final : public CenterScan {
     std::vector<float> gathered_scales_;
     std::vector<float> lower_;
     std::vector<kernels::TileHit> hits_;
+    std::vector<Candidate> to_compare_;
+    std::vector<kernels::CodePair> pairs_;
+    std::vector<std::int32_t> products_;
     std::vector<Candidate> candidates_;
     std::vector<std::uint32_t> centers_to_score_;
     std::vector<float> scores_;
