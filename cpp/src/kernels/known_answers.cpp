@@ -296,8 +296,8 @@ bool int8_products_is_right(const KernelTable& table) {
             code = static_cast<std::int8_t>(some_code(numbers, kMaxRowCode));
         std::vector<CodePair> pairs;
         for (std::size_t i = 0; i < kVectors; ++i)
-            pairs.push_back({codes.data() + i * num_codes,
-                             codes.data() + 5 * i % kVectors * num_codes});
+            pairs.push_back(
+                {codes.data() + i * num_codes, codes.data() + 5 * i % kVectors * num_codes});
         std::vector<std::int32_t> found(kVectors);
         std::vector<std::int32_t> wanted(kVectors);
         table.int8_products(pairs.data(), kVectors, num_codes, found.data());

@@ -69,7 +69,7 @@ constexpr std::size_t kMinCentersForCodes = 192;
 // Scoring a centre exactly costs about as much as screening this many elements in float32.
 constexpr std::size_t kScoringElements = 6500;
 // The same in codes, less what sketches cost.
-constexpr std::size_t kScoringElementsOfCodes = 16000;
+constexpr std::size_t kScoringElementsOfCodes = 30000;
 // Rows after which codes, or sketches, may turn out too coarse, before all others.
 constexpr std::size_t kRowsTried = 4096;
 

@@ -33,8 +33,8 @@ NearestScan::NearestScan(const Search& search, const ScreeningForm& form, Center
       scorer_(search.corpus, search.kernel) {}
 
 std::size_t NearestScan::run(std::span<const std::uint32_t> queries,
-                            std::span<Key> best,
-                            TaskContext& context) {
+                             std::span<Key> best,
+                             TaskContext& context) {
     block_.prepare(queries);
     hits_.resize(block_.max_hits());
     last_.assign(block_.size(), kFirst);
@@ -42,9 +42,8 @@ std::size_t NearestScan::run(std::span<const std::uint32_t> queries,
     best_ = best;
     num_scored_ = 0;
     for (std::size_t i = 0; i < block_.size(); ++i) raise_threshold(i);
-    PanelGroups groups(0, search_.corpus.num_panels(), block_.panels_at_once(), [](std::size_t) {
-        return true;
-    });
+    PanelGroups groups(
+        0, search_.corpus.num_panels(), block_.panels_at_once(), [](std::size_t) { return true; });
     for (PanelGroup group = groups.take(); group.count != 0; group = groups.take()) {
         const std::uint32_t count = block_.screen(group, {0, block_.num_tiles()}, hits_.data());
         for (std::uint32_t h = 0; h < count; ++h) collect(hits_[h], group.at[hits_[h].panel]);

@@ -29,7 +29,8 @@ constexpr std::size_t kIterations = 3;
 constexpr std::size_t kMinDim = 2 * SketchMap::kWidth;
 constexpr std::size_t kMostBytes = std::size_t{2} << 30;
 // Beside the codes of a row and of its sketch.
-constexpr std::size_t kBytesOfFacts = 2 * sizeof(CodedVector) + sizeof(kernels::CodeStart);
+constexpr std::size_t kBytesOfFacts =
+    2 * sizeof(CodedVector) + sizeof(kernels::CodeStart) + sizeof(float);
 // Float32 sums of so many products each are added up: longer ones could be farther off.
 constexpr std::size_t kStretch = 128;
 constexpr std::size_t kAxisTiles = (kAxes + kTileQueries - 1) / kTileQueries;
@@ -137,10 +138,7 @@ float code_scale(std::int32_t limit, float peak) noexcept {
     return peak > most / kMostScale ? most / peak : kMostScale;
 }
 
-float code_residual(float squared_residual,
-                    std::size_t terms,
-                    float scale,
-                    double error) noexcept {
+float code_residual(float squared_residual, std::size_t terms, float scale, double error) noexcept {
     const double missed = norm_from_float_sum(static_cast<double>(squared_residual), terms);
     return round_up((missed / static_cast<double>(scale) + error) * kSlack + 0x1p-100);
 }
@@ -296,8 +294,7 @@ void VectorCoder::code(std::int8_t* out, CodedVector* facts) {
                         codes_.data() + step * kPanelStepBytes + i * kStepBytes,
                         kStepBytes);
         const kernels::CodePair itself{to, to};
-        facts[i] = {
-            scales[i], code_residual(residuals[i], map_.dim_, scales[i], rounding(i)), 0};
+        facts[i] = {scales[i], code_residual(residuals[i], map_.dim_, scales[i], rounding(i)), 0};
         kernel_.int8_products(&itself, 1, map_.num_codes(), &facts[i].squared_norm);
     }
 }
@@ -374,8 +371,8 @@ void VectorCoder::rotate_sketches(float* sketches, double* errors, float* peaks)
                     peaks});
     const double relative = (rotation_roundings(SketchMap::kWidth, SketchMap::kWidth) + 8) * kUnit;
     for (std::size_t i = 0; i < kPanelRows; ++i)
-        errors[i] += relative * norm_from_float_sum(static_cast<double>(facts[2][i]),
-                                                    SketchMap::kWidth);
+        errors[i] +=
+            relative * norm_from_float_sum(static_cast<double>(facts[2][i]), SketchMap::kWidth);
 }
 
 }  // namespace nearmiss

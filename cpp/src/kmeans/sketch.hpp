@@ -45,7 +45,6 @@ class SketchMap {
     // Axes for the points, from some of them.
     explicit SketchMap(const Points& points);
 
-    [[nodiscard]] Metric metric() const noexcept { return metric_; }
     // The int8 codes of a whole vector.
     [[nodiscard]] std::size_t num_codes() const noexcept { return steps_ * kernels::kCodesPerStep; }
     // A vector of such a norm is scaled by it.
@@ -66,8 +65,8 @@ class SketchMap {
     const std::size_t dim_;
     const std::size_t steps_;
     const double unit_;
-    const std::size_t block_;  // of the rotation
-    double rounding_;          // of centring and rotation, relative to what enters
+    const std::size_t block_;            // of the rotation
+    double rounding_;                    // of centring and rotation, relative to what enters
     std::vector<std::uint32_t> places_;  // the order of elements is left alone
     std::vector<float> signs_;
     AlignedBuffer<float> centre_;
@@ -119,8 +118,8 @@ class VectorCoder {
 // The finest scale for which no element is beyond `limit` codes.
 [[nodiscard]] float code_scale(std::int32_t limit, float peak) noexcept;
 
-// Never too small: how far codes of `terms` elements at that scale may be from what they code, which
-// is itself `error` off; `squared_residual` as QuantiseTask measures it.
+// Never too small: how far codes of `terms` elements at that scale may be from what they code,
+// which is itself `error` off; `squared_residual` as QuantiseTask measures it.
 [[nodiscard]] float code_residual(float squared_residual,
                                   std::size_t terms,
                                   float scale,

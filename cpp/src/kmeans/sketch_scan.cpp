@@ -8,7 +8,6 @@
 #include <limits>
 #include <numeric>
 
-#include "forms/bound.hpp"
 #include "kernels/dispatch.hpp"
 #include "kmeans/centers.hpp"
 
@@ -35,7 +34,7 @@ constexpr float kMostNormOfCenter = 255;
 static_assert(kMostNormOfRow * kMostNormOfCenter <= kernels::kMaxSegmentSum);
 constexpr std::size_t kMostSums = 2 * kSteps / kNarrowSegmentSteps;
 // Comparing the codes of whole vectors costs so much less than an exact score.
-constexpr std::size_t kComparedPerScored = 4;
+constexpr std::size_t kComparedPerScored = 2;
 // Where rows tie there are very many; they are then settled as they come.
 constexpr std::size_t kMostCandidates = std::size_t{1} << 16;
 constexpr std::size_t kMostToCompare = 512;
@@ -312,8 +311,8 @@ void SketchedCenters::code_sketches() {
             const auto scale = static_cast<double>(scale_);
             row_terms_[p * kPanelRows + i] = static_cast<float>(-0.5 * squares / scale);
             greatest_norm_ = std::max(greatest_norm_, std::sqrt(squares));
-            const double residual = static_cast<double>(code_residual(
-                coded.residuals[i], kWidth, scale_, errors[p * kPanelRows + i]));
+            const double residual = static_cast<double>(
+                code_residual(coded.residuals[i], kWidth, scale_, errors[p * kPanelRows + i]));
             greatest_residual_ = std::max(greatest_residual_, residual);
         }
         ++p;
@@ -395,8 +394,8 @@ void SketchScan::gather() {
         const std::size_t from = rows_[i];
         const std::int8_t* const in = points_.tiles_.data() + from / kTileQueries * kTileBytes +
                                       from % kTileQueries * kStepBytes;
-        std::int8_t* const out = gathered_tiles_.data() + i / kTileQueries * kTileBytes +
-                                 i % kTileQueries * kStepBytes;
+        std::int8_t* const out =
+            gathered_tiles_.data() + i / kTileQueries * kTileBytes + i % kTileQueries * kStepBytes;
         for (std::size_t at = 0; at < kTileBytes; at += kTileStepBytes)
             std::memcpy(out + at, in + at, kStepBytes);
         for (std::size_t s = 0; s < segments; ++s)
@@ -414,8 +413,7 @@ void SketchScan::gather() {
 // at most as much farther as they miss.
 void SketchScan::set_threshold(std::size_t i) {
     const CodedVector& sketch = points_.sketches_[rows_[i]];
-    const double r =
-        distance(search_.corpus.metric, score_of(best_[i])) * points_.map().unit();
+    const double r = distance(search_.corpus.metric, score_of(best_[i])) * points_.map().unit();
     queries_[i].best = row_of(best_[i]);
     queries_[i].reach = r + static_cast<double>(points_.rows_[rows_[i]].residual);
     const auto scale = static_cast<double>(sketch.scale);
@@ -426,9 +424,11 @@ void SketchScan::set_threshold(std::size_t i) {
     // In float32 the term of a centre and its product and sum are rounded.
     const double greatest = centers_.greatest_norm_;
     const double error =
-        4 * kUnit * greatest * (std::sqrt(squares) + greatest * scale / static_cast<double>(centers_.scale_));
-    const double threshold = 0.5 * (squares / scale * static_cast<double>(centers_.scale_) - reach * reach * both);
-    // Two units more than enough for the last rounding.
+        4 * kUnit * greatest *
+        (std::sqrt(squares) + greatest * scale / static_cast<double>(centers_.scale_));
+    const double threshold =
+        0.5 * (squares / scale * static_cast<double>(centers_.scale_) - reach * reach * both);
+    // And so may be the threshold itself.
     lower_[first_place_ + i] =
         static_cast<float>(threshold - error - 2 * kUnit * std::abs(threshold - error));
 }
@@ -451,7 +451,8 @@ void SketchScan::screen(std::size_t first_panel, std::size_t count, std::size_t 
                                  nullptr};
     for (std::size_t p = 0; p < count; ++p) {
         task.panels[p] = centers_.panels_.data() + (first_panel + p) * kPanelBytes;
-        task.next[p] = centers_.panels_.data() + std::min(next_panel + p, num_panels_ - 1) * kPanelBytes;
+        task.next[p] =
+            centers_.panels_.data() + std::min(next_panel + p, num_panels_ - 1) * kPanelBytes;
         task.row_terms[p] = centers_.row_terms_.data() + (first_panel + p) * kPanelRows;
     }
     const std::uint32_t num_hits = points_.kernel().int8.screen(task, hits_.data());

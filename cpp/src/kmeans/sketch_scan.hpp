@@ -14,6 +14,7 @@
 #include "kmeans/nearest.hpp"
 #include "kmeans/row_reader.hpp"
 #include "kmeans/sketch.hpp"
+#include "search.hpp"
 
 namespace nearmiss {
 
@@ -54,7 +55,7 @@ class SketchedCenters {
     // Whether all centres can be coded beside these points.
     [[nodiscard]] static bool serves(const SketchMap& map, std::span<const double> root_norms);
 
-    // `changed`: by centre. All but the last must outlive it.
+    // `changed`: by centre. `points` and `centers` must outlive it.
     SketchedCenters(const SketchedPoints& points,
                     const PackedCorpus& centers,
                     std::span<const std::uint8_t> changed,
@@ -80,7 +81,6 @@ class SketchedCenters {
         return (count + kernels::kPanelRows - 1) / kernels::kPanelRows;
     }
     void code_wholes(const Execution& execution);
-    void order();
     void code_sketches();
 
     const SketchedPoints& points_;
