@@ -10,6 +10,7 @@
 
 #include "check.hpp"
 #include "instances.hpp"
+#include "kernels/dispatch.hpp"
 #include "kmeans/sketch.hpp"
 #include "nearmiss/error.hpp"
 #include "nearmiss/kmeans.hpp"
@@ -98,32 +99,85 @@ double distance(const Matrix& a, std::size_t i, const Matrix& b, std::size_t j, 
     return std::sqrt(sum);
 }
 
-TEST(kmeans_sketches_are_never_farther_than_what_they_are_of) {
+// What a VectorCoder makes of rows.
+struct Coded {
+    Matrix sketches;
+    std::vector<double> errors;  // of the sketches
+    Matrix rotated;              // sketches
+    std::vector<double> rotated_errors;
+    Matrix decoded;  // codes over their scales
+    std::vector<double> residuals;
+};
+
+Coded coded(const nearmiss::SketchMap& map, const Matrix& rows, Metric metric) {
     constexpr std::size_t kWidth = nearmiss::SketchMap::kWidth;
+    constexpr std::size_t kLanes = nearmiss::kernels::kPanelRows;
+    const Points points(rows.view(), metric, {}, {1, {}});
+    const auto matrix = [&](std::size_t cols) {
+        return Matrix{rows.rows, cols, std::vector<float>(rows.rows * cols)};
+    };
+    Coded result{matrix(kWidth), {}, matrix(kWidth), {}, matrix(map.num_codes()), {}};
+    nearmiss::VectorCoder coder(map, nearmiss::kernels::active());
+    for (std::size_t first = 0; first < rows.rows; first += kLanes) {
+        const std::size_t count = std::min(kLanes, rows.rows - first);
+        coder.read(rows.view(), points.root_norms(), first, count);
+        std::vector<std::int8_t> codes(count * map.num_codes());
+        nearmiss::CodedVector facts[kLanes];
+        coder.code(codes.data(), facts);
+        alignas(64) float lanes[kWidth * kLanes];
+        double errors[kLanes];
+        float peaks[kLanes];
+        coder.sketch(lanes, errors);
+        const auto keep = [&](Matrix& to, std::vector<double>& to_errors) {
+            for (std::size_t i = 0; i < count; ++i) {
+                to_errors.push_back(errors[i]);
+                for (std::size_t k = 0; k < kWidth; ++k)
+                    to.values[(first + i) * kWidth + k] = lanes[k * kLanes + i];
+            }
+        };
+        keep(result.sketches, result.errors);
+        coder.rotate_sketches(lanes, errors, peaks);
+        keep(result.rotated, result.rotated_errors);
+        for (std::size_t i = 0; i < count; ++i) {
+            std::int32_t squares = 0;
+            for (std::size_t k = 0; k < map.num_codes(); ++k) {
+                const std::int8_t code = codes[i * map.num_codes() + k];
+                squares += code * code;
+                result.decoded.values[(first + i) * map.num_codes() + k] =
+                    static_cast<float>(code) / facts[i].scale;
+            }
+            CHECK(facts[i].squared_norm == squares);
+            result.residuals.push_back(static_cast<double>(facts[i].residual));
+        }
+    }
+    return result;
+}
+
+TEST(kmeans_sketches_are_never_farther_than_what_they_are_of_and_codes_are_as_far) {
     for (const auto& rows : {instances::normal(300, 257, 1),
                              instances::small_integers(300, 300, 2),
                              Matrix{40, 256, std::vector<float>(40 * 256, 2.5F)}}) {
         const Matrix others = instances::normal(50, rows.cols, 3);
-        for (const Metric metric : kMetrics) {
-            const Points points(rows.view(), metric, {}, {1, {}});
-            const Points far(others.view(), metric, {}, {1, {}});
-            const nearmiss::SketchMap map(points);
-            const auto mine = map.sketch(rows.view(), points.root_norms(), {2, {}});
-            const auto theirs = map.sketch(others.view(), far.root_norms(), {2, {}});
-            const Matrix a{rows.rows,
-                           kWidth,
-                           {mine.elements.data(), mine.elements.data() + rows.rows * kWidth}};
-            const Matrix b{others.rows,
-                           kWidth,
-                           {theirs.elements.data(), theirs.elements.data() + others.rows * kWidth}};
-            for (std::size_t i = 0; i < rows.rows; ++i)
-                for (std::size_t j = 0; j < others.rows; ++j) {
-                    const double slack =
-                        map.rounding() * (mine.root_norms[i] + theirs.root_norms[j]);
-                    CHECK(distance(a, i, b, j, Metric::l2) <=
-                          distance(rows, i, others, j, metric) * (1 + 1e-12) + slack);
-                }
-        }
+        for (const Metric metric : kMetrics)
+            on_all_targets([&](const nearmiss::Execution& execution) {
+                if (execution.num_threads != 1) return;
+                const Points points(rows.view(), metric, {}, execution);
+                const nearmiss::SketchMap map(points);
+                const Coded a = coded(map, rows, metric);
+                const Coded b = coded(map, others, metric);
+                for (std::size_t i = 0; i < rows.rows; ++i)
+                    for (std::size_t j = 0; j < others.rows; ++j) {
+                        const double wanted =
+                            distance(rows, i, others, j, metric) * map.unit() * (1 + 1e-12);
+                        CHECK(distance(a.sketches, i, b.sketches, j, Metric::l2) <=
+                              wanted + a.errors[i] + b.errors[j]);
+                        CHECK(distance(a.rotated, i, b.rotated, j, Metric::l2) <=
+                              wanted + a.rotated_errors[i] + b.rotated_errors[j]);
+                        const double found = distance(a.decoded, i, b.decoded, j, Metric::l2);
+                        CHECK(std::abs(found - wanted) <=
+                              a.residuals[i] + b.residuals[j] + 1e-6 * wanted);
+                    }
+            });
     }
 }
 

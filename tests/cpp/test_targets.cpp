@@ -80,6 +80,15 @@ std::uint32_t sums_are_one_off(const CodeScreenTask& task, TileHit* hits) {
     return count;
 }
 
+// As if products were added up in 16 bits.
+void wraps_products(const CodePair* pairs,
+                    std::size_t count,
+                    std::size_t num_codes,
+                    std::int32_t* out) {
+    right().int8_products(pairs, count, num_codes, out);
+    for (std::size_t i = 0; i < count; ++i) out[i] = static_cast<std::int16_t>(out[i]);
+}
+
 void rotates_without_signs(const RotateTask& task) {
     right().rotate(task);
     task.elements[0] = -task.elements[0] + 1.0f;
@@ -222,6 +231,7 @@ TEST(a_table_with_one_wrong_function_is_found_out) {
     CHECK(wrong_after([](auto& t) { t.int16.screen = &saturates_sums; }) == "int16.screen");
     CHECK(wrong_after([](auto& t) { t.int16.screen = &sums_are_one_off<&KernelTable::int16>; }) ==
           "int16.screen");
+    CHECK(wrong_after([](auto& t) { t.int8_products = &wraps_products; }) == "int8_products");
     CHECK(wrong_after([](auto& t) { t.rotate = &rotates_without_signs; }) == "rotate");
     CHECK(wrong_after([](auto& t) { t.int8.quantise = &loses_a_residual<&KernelTable::int8>; }) ==
           "int8.quantise");

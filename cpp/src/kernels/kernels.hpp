@@ -90,6 +90,9 @@ inline constexpr std::int32_t kMaxSegmentSum = 32767;
 inline constexpr std::int32_t kMaxWideQueryCode = 127;
 inline constexpr std::size_t kMaxWideElements = std::size_t{1} << 15;
 
+// 127 * 127 * 2^17 < 2^31.
+inline constexpr std::size_t kMaxProductCodes = std::size_t{1} << 17;
+
 // int16: all are stored as they are. Sums are kept in 32 bits; the norms of the codes bound not
 // only a sum but every part of it, so none wraps.
 inline constexpr std::size_t kInt16CodesPerStep = 2;
@@ -118,6 +121,12 @@ struct CodeScreenTask {
     const float* lower;        // one per query of the block
     const float* upper;        // as in ScreenTask
     std::uint32_t* num_above;  // the same
+};
+
+// Two vectors of int8 codes, stored as they are.
+struct CodePair {
+    const std::int8_t* a;
+    const std::int8_t* b;
 };
 
 // Centres and rotates kPanelRows vectors, lane-major: element i of lane r at
@@ -228,6 +237,12 @@ struct KernelTable {
     };
     Codes int8;
     Codes int16;
+    // out[i] = the inner product of pair i, of num_codes codes within +-kMaxRowCode each; there are
+    // kMaxProductCodes at most. Exact.
+    void (*int8_products)(const CodePair* pairs,
+                          std::size_t count,
+                          std::size_t num_codes,
+                          std::int32_t* out);
 
     // Natural logarithm and exponential, see portable_math.hpp; out may be x.
     void (*log)(const double* x, std::size_t count, double* out);

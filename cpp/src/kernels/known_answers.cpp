@@ -289,6 +289,26 @@ bool screen_int16_codes_is_right(const KernelTable& table) {
     return true;
 }
 
+bool int8_products_is_right(const KernelTable& table) {
+    constexpr std::size_t kVectors = 9;
+    for (const std::size_t num_codes : {1, 16, 63, 64, 200, 384, 1001}) {
+        Numbers numbers(num_codes);
+        std::vector<std::int8_t> codes(kVectors * num_codes);
+        for (std::int8_t& code : codes)
+            code = static_cast<std::int8_t>(some_code(numbers, kMaxRowCode));
+        std::vector<CodePair> pairs;
+        for (std::size_t i = 0; i < kVectors; ++i)
+            pairs.push_back(
+                {codes.data() + i * num_codes, codes.data() + 5 * i % kVectors * num_codes});
+        std::vector<std::int32_t> found(kVectors);
+        std::vector<std::int32_t> wanted(kVectors);
+        table.int8_products(pairs.data(), kVectors, num_codes, found.data());
+        kernel_table_scalar.int8_products(pairs.data(), kVectors, num_codes, wanted.data());
+        if (!same_bits(found, wanted)) return false;
+    }
+    return true;
+}
+
 // ---- few rows ------------------------------------------------------------------------------------
 std::vector<std::uint64_t> near(const KernelTable& table,
                                 std::size_t num_panels,
@@ -722,6 +742,7 @@ std::string wrong_answer(const KernelTable& table) {
     if (!near_greatest_is_right(table)) return "near_greatest";
     if (!screen_int8_codes_is_right(table)) return "int8.screen";
     if (!screen_int16_codes_is_right(table)) return "int16.screen";
+    if (!int8_products_is_right(table)) return "int8_products";
     if (!rotate_is_right(table)) return "rotate";
     if (!quantise_is_right(table)) return "int8.quantise";
     if (!quantise_int16_is_right(table)) return "int16.quantise";

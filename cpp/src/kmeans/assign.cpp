@@ -69,7 +69,7 @@ constexpr std::size_t kMinCentersForCodes = 192;
 // Scoring a centre exactly costs about as much as screening this many elements in float32.
 constexpr std::size_t kScoringElements = 6500;
 // The same in codes, less what sketches cost.
-constexpr std::size_t kScoringElementsOfCodes = 16000;
+constexpr std::size_t kScoringElementsOfCodes = 30000;
 // Rows after which codes, or sketches, may turn out too coarse, before all others.
 constexpr std::size_t kRowsTried = 4096;
 
@@ -118,37 +118,31 @@ class NearestScans final : public Scans {
     const ScreeningForm& form_;
 };
 
-// By their sketches.
+// By sketches.
 class SketchScans final : public Scans {
   public:
+    // `num_panels`: of the centres, from the first.
     SketchScans(const Points& points,
-                const Sketches& sketches,
+                const SketchedPoints& sketched,
                 const Corpus& centers,
                 const SketchedCenters& sketched_centers,
-                CenterNumbers numbers,
-                const Execution& execution)
-        : centers_(sketched_centers),
-          search_(search_among(centers.packed(), points.rows(), points.root_norms())),
-          sketches_(search_among(centers_.sketches(), sketches.view(), sketches.root_norms)),
-          numbers_(numbers),
-          form_(centers_.sketches().form(
-              first_form(Precision::automatic, SketchMap::kWidth, search_.kernel),
-              execution.at(0))) {}
+                std::size_t num_panels)
+        : search_(search_among(centers.packed(), points.rows(), points.root_norms())),
+          sketched_(sketched),
+          centers_(sketched_centers),
+          num_panels_(num_panels) {}
 
-    [[nodiscard]] std::size_t block_size() const noexcept override {
-        return queries_per_scan(form_);
-    }
+    [[nodiscard]] std::size_t block_size() const noexcept override { return SketchScan::kQueries; }
 
   private:
     [[nodiscard]] std::unique_ptr<CenterScan> make() const override {
-        return std::make_unique<SketchScan>(search_, sketches_, centers_, form_, numbers_);
+        return std::make_unique<SketchScan>(search_, sketched_, centers_, num_panels_);
     }
 
-    const SketchedCenters& centers_;
     const Search search_;
-    const Search sketches_;
-    const CenterNumbers numbers_;
-    const ScreeningForm& form_;
+    const SketchedPoints& sketched_;
+    const SketchedCenters& centers_;
+    const std::size_t num_panels_;
 };
 
 // Rows to be searched for, and the best centre known of each.
@@ -225,12 +219,12 @@ CenterSearch::CenterSearch(const Points& points,
         few_ = std::make_unique<FewCenters>(points, all_.packed());
     if (changed.empty()) return;
     gather_changed(centers, execution);
-    if (sketched_ == nullptr || some_numbers_.empty() || !choice.try_sketches()) return;
-    sketched_all_ =
-        std::make_unique<SketchedCenters>(sketched_->map, all_.packed(), execution.at(0));
-    if (some_)
-        sketched_some_ =
-            std::make_unique<SketchedCenters>(sketched_->map, some_->packed(), execution.at(0));
+    const PackedCorpus& packed = all_.packed();
+    if (sketched_ == nullptr || some_numbers_.empty() || !choice.try_sketches() ||
+        !SketchedCenters::serves(sketched_->map(), packed.root_norms.view()))
+        return;
+    sketched_centers_ =
+        std::make_unique<SketchedCenters>(*sketched_, packed, changed_, execution.at(0));
 }
 
 void CenterSearch::gather_changed(MatrixView centers, const Execution& execution) {
@@ -259,7 +253,7 @@ void CenterSearch::assign(std::size_t begin,
                           const Execution& execution) const {
     if (!changed_.empty() && some_numbers_.empty()) return;  // all is as it was
     if (few_) return assign_to_few(begin, end, assignment, execution);
-    const bool to_try = sketched_all_ ? !choice_.sketches_tried() : !choice_.tried();
+    const bool to_try = sketched_centers_ ? !choice_.sketches_tried() : !choice_.tried();
     if (to_try && end - begin > kRowsTried) {
         assign_in_one_way(begin, begin + kRowsTried, assignment, execution.at(0));
         begin += kRowsTried;
@@ -285,19 +279,12 @@ void CenterSearch::assign_in_one_way(std::size_t begin,
                                      std::size_t end,
                                      Assignment& assignment,
                                      const Execution& execution) const {
-    if (sketched_all_ && choice_.sketches_pay()) {
-        SketchScans among_all(
-            points_, sketched_->sketches, all_, *sketched_all_, {}, execution.at(0));
-        std::optional<SketchScans> among_some;
-        if (some_)
-            among_some.emplace(points_,
-                               sketched_->sketches,
-                               *some_,
-                               *sketched_some_,
-                               CenterNumbers{some_numbers_, some_places_},
-                               execution.at(0));
-        const Work work = assign_by(
-            among_all, among_some ? &*among_some : nullptr, begin, end, assignment, execution);
+    if (sketched_centers_ && choice_.sketches_pay()) {
+        const SketchedCenters& centers = *sketched_centers_;
+        SketchScans among_all(points_, *sketched_, all_, centers, centers.num_panels());
+        SketchScans among_some(points_, *sketched_, all_, centers, centers.num_changed_panels());
+        const Work work =
+            assign_by(among_all, some_ ? &among_some : nullptr, begin, end, assignment, execution);
         choice_.note_sketched(end - begin, work.scored);
         return;
     }

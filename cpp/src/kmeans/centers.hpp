@@ -54,16 +54,6 @@ void for_blocks(std::size_t num_rows,
             ElementType::float32};
 }
 
-// Points and their sketches, which serve all iterations of a run.
-struct SketchedPoints {
-    explicit SketchedPoints(const Points& points, const Execution& execution)
-        : map(points),
-          sketches(map.sketch(points.rows(), points.root_norms(), execution)) {}
-
-    SketchMap map;
-    Sketches sketches;
-};
-
 // What centres are screened in. Changes the time, never the answer. Kept from one set of centres to
 // the next.
 class ScreeningChoice {
@@ -83,7 +73,7 @@ class ScreeningChoice {
     }
     [[nodiscard]] bool sketches_tried() const noexcept { return sketches_tried_; }
     [[nodiscard]] bool sketches_pay() const noexcept { return sketches_pay_; }
-    // As note(), by sketches.
+    // As note(), by sketches; what it cost, in centres scored exactly.
     void note_sketched(std::size_t rows, std::size_t scored) noexcept;
 
   private:
@@ -156,8 +146,7 @@ class CenterSearch {
     std::vector<std::uint32_t> some_places_;
     std::unique_ptr<Corpus> some_;
     // Null where sketches are not used.
-    std::unique_ptr<SketchedCenters> sketched_all_;
-    std::unique_ptr<SketchedCenters> sketched_some_;
+    std::unique_ptr<SketchedCenters> sketched_centers_;
 };
 
 // Adds up the rows of clusters, block by block.

@@ -14,7 +14,7 @@ namespace {
 constexpr std::size_t kTileBytesPerBlock = std::size_t{400} << 10;
 constexpr std::size_t kMinTilesPerBlock = 8;
 constexpr std::size_t kMaxTilesPerBlock = 64;
-// Where rows tie, or sketches tell little, there are very many; they are then settled as they come.
+// Where rows tie there are very many; they are then settled as they come.
 constexpr std::size_t kMostCandidates = std::size_t{1} << 18;
 constexpr std::size_t kPanelsPerCheckpoint = 16;
 
@@ -26,19 +26,15 @@ std::size_t queries_per_scan(const ScreeningForm& form) noexcept {
                                      kMaxTilesPerBlock);
 }
 
-CenterScan::CenterScan(const Search& search,
-                       const Search& screened,
-                       const ScreeningForm& form,
-                       CenterNumbers numbers)
+NearestScan::NearestScan(const Search& search, const ScreeningForm& form, CenterNumbers numbers)
     : search_(search),
-      screened_(screened),
       numbers_(numbers),
-      block_(screened, form),
+      block_(search, form),
       scorer_(search.corpus, search.kernel) {}
 
-std::size_t CenterScan::run(std::span<const std::uint32_t> queries,
-                            std::span<Key> best,
-                            TaskContext& context) {
+std::size_t NearestScan::run(std::span<const std::uint32_t> queries,
+                             std::span<Key> best,
+                             TaskContext& context) {
     block_.prepare(queries);
     hits_.resize(block_.max_hits());
     last_.assign(block_.size(), kFirst);
@@ -46,9 +42,8 @@ std::size_t CenterScan::run(std::span<const std::uint32_t> queries,
     best_ = best;
     num_scored_ = 0;
     for (std::size_t i = 0; i < block_.size(); ++i) raise_threshold(i);
-    PanelGroups groups(0, screened_.corpus.num_panels(), block_.panels_at_once(), [](std::size_t) {
-        return true;
-    });
+    PanelGroups groups(
+        0, search_.corpus.num_panels(), block_.panels_at_once(), [](std::size_t) { return true; });
     for (PanelGroup group = groups.take(); group.count != 0; group = groups.take()) {
         const std::uint32_t count = block_.screen(group, {0, block_.num_tiles()}, hits_.data());
         for (std::uint32_t h = 0; h < count; ++h) collect(hits_[h], group.at[hits_[h].panel]);
@@ -59,11 +54,9 @@ std::size_t CenterScan::run(std::span<const std::uint32_t> queries,
     return num_scored_;
 }
 
-void CenterScan::note_screened(std::size_t, float) {}
-
-void CenterScan::collect(const kernels::TileHit& hit, std::size_t panel) {
+void NearestScan::collect(const kernels::TileHit& hit, std::size_t panel) {
     const std::size_t first = panel * kPanelRows;
-    const std::size_t lanes = std::min(kPanelRows, screened_.corpus.num_rows() - first);
+    const std::size_t lanes = std::min(kPanelRows, search_.corpus.num_rows() - first);
     const std::uint32_t used = (1u << lanes) - 1u;
     for (std::size_t t = 0; t < kTileQueries; ++t) {
         const std::size_t i = hit.tile * kTileQueries + t;
@@ -71,7 +64,7 @@ void CenterScan::collect(const kernels::TileHit& hit, std::size_t panel) {
         std::uint32_t passed = hit.passed[t] & used;
         if (passed == 0) continue;
         if (best_[i] != kNone) {
-            const std::size_t known = place_of_best(i) - first;
+            const std::size_t known = numbers_.place_of(row_of(best_[i])) - first;
             if (known < kPanelRows) passed &= ~(1u << known);
         }
         float highest = block_.lower(i);
@@ -82,25 +75,17 @@ void CenterScan::collect(const kernels::TileHit& hit, std::size_t panel) {
             candidates_.push_back({static_cast<std::uint32_t>(first + lane), screened, last_[i]});
             last_[i] = static_cast<std::uint32_t>(candidates_.size() - 1);
         }
-        note_screened(i, highest);
+        // A row that screens so has a score of at least (highest - error), and a better one screens
+        // above that less error.
+        block_.raise_lower(i, static_cast<double>(highest) - 2 * block_.scale(i).error);
     }
 }
 
-void CenterScan::settle() {
+void NearestScan::settle() {
     for (std::size_t i = 0; i < block_.size(); ++i)
         if (last_[i] != kFirst) settle(i);
     last_.assign(block_.size(), kFirst);
     candidates_.clear();
-}
-
-void CenterScan::score_rows(const ExactQuery& query, std::size_t i) {
-    scores_.resize(rows_.size());
-    scorer_.score(query, rows_, scores_.data());
-    const Key before = best_[i];
-    for (std::size_t j = 0; j < rows_.size(); ++j)
-        best_[i] = std::max(best_[i], make_key(scores_[j], numbers_.at(rows_[j])));
-    if (best_[i] != before) raise_threshold(i);
-    num_scored_ += rows_.size();
 }
 
 void NearestScan::raise_threshold(std::size_t i) {
@@ -110,21 +95,18 @@ void NearestScan::raise_threshold(std::size_t i) {
     block_.raise_lower(i, scale.screened(score) - scale.error);
 }
 
-std::uint32_t NearestScan::place_of_best(std::size_t i) const {
-    return numbers_.place_of(row_of(best_[i]));
-}
-
-// A row that screens so has a score of at least (highest - error), and a better one screens above
-// that less error.
-void NearestScan::note_screened(std::size_t i, float highest) {
-    block_.raise_lower(i, static_cast<double>(highest) - 2 * block_.scale(i).error);
-}
-
 void NearestScan::settle(std::size_t i) {
     rows_.clear();
     for (std::uint32_t at = last_[i]; at != kFirst; at = candidates_[at].before)
         if (candidates_[at].screened >= block_.lower(i)) rows_.push_back(candidates_[at].place);
-    if (!rows_.empty()) score_rows(block_.exact(i), i);
+    if (rows_.empty()) return;
+    scores_.resize(rows_.size());
+    scorer_.score(block_.exact(i), rows_, scores_.data());
+    const Key before = best_[i];
+    for (std::size_t j = 0; j < rows_.size(); ++j)
+        best_[i] = std::max(best_[i], make_key(scores_[j], numbers_.at(rows_[j])));
+    if (best_[i] != before) raise_threshold(i);
+    num_scored_ += rows_.size();
 }
 
 }  // namespace nearmiss

@@ -35,81 +35,59 @@ struct CenterNumbers {
 // The most queries for which their tiles stay in the cache.
 [[nodiscard]] std::size_t queries_per_scan(const ScreeningForm& form) noexcept;
 
-// A scan for the nearest of some centres: a block of queries meets all of them, and those that
-// reach a query's threshold are its candidates until it is settled. Not thread-safe.
+// Finds the nearest of some centres. Not thread-safe.
 class CenterScan {
   public:
     static constexpr Key kNone = 0;  // worse than every centre
 
     virtual ~CenterScan() = default;
-    CenterScan(const CenterScan&) = delete;
-    CenterScan& operator=(const CenterScan&) = delete;
 
-    // best[i] becomes the best of itself and the keys of queries[i] and the corpus. It is the key
-    // of a centre, in the corpus or not; the better it was, the faster. Returns how many centres
-    // were scored exactly.
+    // best[i] becomes the best of itself and the keys of queries[i], of which there is one at
+    // least, and the centres. It is the key of a centre, one of these or not; the better it was,
+    // the faster. Returns the cost of telling apart those that screening left, in centres scored
+    // exactly.
+    virtual std::size_t run(std::span<const std::uint32_t> queries,
+                            std::span<Key> best,
+                            TaskContext& context) = 0;
+};
+
+// A block of queries meets all centres of a corpus, and those that reach a query's threshold are
+// its candidates until it is settled; best[i] may be kNone.
+class NearestScan final : public CenterScan {
+  public:
+    // `search`: rows as queries, centres as the corpus. `form`: of the latter. Both must outlive
+    // the scan.
+    NearestScan(const Search& search, const ScreeningForm& form, CenterNumbers numbers);
+
     std::size_t run(std::span<const std::uint32_t> queries,
                     std::span<Key> best,
-                    TaskContext& context);
+                    TaskContext& context) override;
 
-  protected:
+  private:
     struct Candidate {
-        std::uint32_t place;  // among those screened
+        std::uint32_t place;  // in the corpus
         float screened;
         std::uint32_t before;  // the candidate before it of the same query, or kFirst
     };
     static constexpr std::uint32_t kFirst = 0xffff'ffff;
 
-    // `search`: rows as queries, centres as the corpus. `screened`: what stands for both while they
-    // are screened. `form`: of its corpus. All must outlive the scan.
-    CenterScan(const Search& search,
-               const Search& screened,
-               const ScreeningForm& form,
-               CenterNumbers numbers);
-
-    // At the start, and whenever best_[i] has changed.
-    virtual void raise_threshold(std::size_t i) = 0;
-    // Where the centre of best_[i], which is not kNone, is among those screened; or kNowhere.
-    [[nodiscard]] virtual std::uint32_t place_of_best(std::size_t i) const = 0;
-    // After some candidates of query i, the best of which screened so.
-    virtual void note_screened(std::size_t i, float highest);
+    void raise_threshold(std::size_t i);
+    void collect(const kernels::TileHit& hit, std::size_t panel);
+    void settle();
     // Scores the candidates of query i, of which there are some, as far as need be.
-    virtual void settle(std::size_t i) = 0;
-
-    // Scores rows_, places in the corpus of `search`.
-    void score_rows(const ExactQuery& query, std::size_t i);
+    void settle(std::size_t i);
 
     const Search& search_;
-    const Search& screened_;
     const CenterNumbers numbers_;
     QueryBlock block_;
+    ExactScorer scorer_;
     std::span<Key> best_;
+    std::vector<kernels::TileHit> hits_;
     std::vector<Candidate> candidates_;  // that may be better than best_
     std::vector<std::uint32_t> last_;    // candidate of each query, or kFirst
     std::vector<std::uint32_t> rows_;    // scratch of settle()
-
-  private:
-    void collect(const kernels::TileHit& hit, std::size_t panel);
-    void settle();
-
-    ExactScorer scorer_;
-    std::vector<kernels::TileHit> hits_;
     std::vector<float> scores_;
     std::size_t num_scored_ = 0;
-};
-
-// By what rows and centres are themselves; best[i] may be kNone.
-class NearestScan final : public CenterScan {
-  public:
-    // `search`, `form`: as for every scan; it is `search` that is screened.
-    NearestScan(const Search& search, const ScreeningForm& form, CenterNumbers numbers)
-        : CenterScan(search, search, form, numbers) {}
-
-  private:
-    void raise_threshold(std::size_t i) override;
-    [[nodiscard]] std::uint32_t place_of_best(std::size_t i) const override;
-    void note_screened(std::size_t i, float highest) override;
-    void settle(std::size_t i) override;
 };
 
 }  // namespace nearmiss

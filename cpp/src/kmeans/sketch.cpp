@@ -2,14 +2,24 @@
 #include "kmeans/sketch.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <cstring>
+#include <limits>
+#include <numeric>
 
+#include "forms/bound.hpp"
 #include "kernels/dispatch.hpp"
 #include "kmeans/row_reader.hpp"
-#include "parallel.hpp"
-#include "row_norms.hpp"
 
 namespace nearmiss {
+
+using kernels::kCodesPerStep;
+using kernels::kPanelRows;
+using kernels::kPanelStepBytes;
+using kernels::kStepBytes;
+using kernels::kTileQueries;
+
 namespace {
 
 constexpr std::size_t kAxes = SketchMap::kWidth - 1;
@@ -18,7 +28,16 @@ constexpr std::size_t kMostRowsOfSample = 1024;
 constexpr std::size_t kIterations = 3;
 constexpr std::size_t kMinDim = 2 * SketchMap::kWidth;
 constexpr std::size_t kMostBytes = std::size_t{2} << 30;
-constexpr std::size_t kRowsAtOnce = 64;
+// Beside the codes of a row and of its sketch.
+constexpr std::size_t kBytesOfFacts =
+    2 * sizeof(CodedVector) + sizeof(kernels::CodeStart) + sizeof(float);
+// Float32 sums of so many products each are added up: longer ones could be farther off.
+constexpr std::size_t kStretch = 128;
+constexpr std::size_t kAxisTiles = (kAxes + kTileQueries - 1) / kTileQueries;
+constexpr double kUnit = 0x1p-24;
+constexpr double kSlack = 1 + 0x1p-16;
+// Keeps every product of scales finite.
+constexpr float kMostScale = 0x1p40f;
 
 constexpr std::size_t padded(std::size_t size) { return (size + kLanes - 1) / kLanes * kLanes; }
 
@@ -96,110 +115,264 @@ Block scattered_axes(std::size_t dim) {
     return axes;
 }
 
-}  // namespace
-
-MatrixView Sketches::view() const noexcept {
-    return {reinterpret_cast<const std::byte*>(elements.data()),
-            elements.size() / SketchMap::kWidth,
-            SketchMap::kWidth,
-            static_cast<std::ptrdiff_t>(SketchMap::kWidth * sizeof(float)),
-            ElementType::float32};
+double gamma(std::size_t count) {
+    const double errors = static_cast<double>(count) * kUnit;
+    return errors / (1 - errors);
 }
 
-// Writes sketches. Not thread-safe.
-class SketchMap::Writer {
-  public:
-    Writer(const SketchMap& map, MatrixView rows, std::span<const double> root_norms)
-        : map_(map),
-          reader_(rows, root_norms, kernels::active()),
-          vectors_(kRowsAtOnce, map.dim_) {}
+// Of a rotation over blocks: additions and one factor per pass.
+double rotation_roundings(std::size_t block, std::size_t dim) {
+    return static_cast<double>((block < dim ? 2 : 1) * (std::bit_width(block) + 1));
+}
 
-    // Of the rows [begin, end), at most kRowsAtOnce of them.
-    void write(std::size_t begin, std::size_t end, float* out) {
-        for (std::size_t row = begin; row < end; ++row)
-            map_.centre(reader_.read(row), vectors_.row(row - begin));
-        kernels::active().pair_products({vectors_.row(0),
-                                         end - begin,
-                                         map_.axes_.data(),
-                                         kAxes,
-                                         map_.width_,
-                                         coordinates_,
-                                         kWidth});
-        for (std::size_t i = 0; i < end - begin; ++i) {
-            const double* const at = coordinates_ + i * kWidth;
-            double rest = product(vectors_.row(i), vectors_.row(i), map_.width_);
-            for (std::size_t j = 0; j < kAxes; ++j) {
-                out[i * kWidth + j] = static_cast<float>(at[j]);
-                rest -= at[j] * at[j];
-            }
-            out[i * kWidth + kAxes] = static_cast<float>(std::sqrt(std::max(rest, 0.0)));
-        }
-    }
+double unit_for(const Points& points) {
+    if (points.metric() == Metric::cosine || points.size() == 0) return 1;
+    const double largest = *std::ranges::max_element(points.root_norms());
+    return largest > 0 ? std::ldexp(1.0, -std::ilogb(largest) - 1) : 1.0;
+}
 
-  private:
-    const SketchMap& map_;
-    RowReader reader_;
-    Block vectors_;
-    double coordinates_[kRowsAtOnce * kWidth];
-};
+}  // namespace
+
+float code_scale(std::int32_t limit, float peak) noexcept {
+    const auto most = static_cast<float>(limit);
+    return peak > most / kMostScale ? most / peak : kMostScale;
+}
+
+float code_residual(float squared_residual, std::size_t terms, float scale, double error) noexcept {
+    const double missed = norm_from_float_sum(static_cast<double>(squared_residual), terms);
+    return round_up((missed / static_cast<double>(scale) + error) * kSlack + 0x1p-100);
+}
 
 bool SketchMap::serves(const Points& points) noexcept {
-    return points.dim() >= kMinDim && points.size() <= kMostBytes / (kWidth * sizeof(float));
+    const std::size_t bytes = points.dim() + kWidth + kBytesOfFacts;
+    return points.dim() >= kMinDim && points.dim() <= kernels::kMaxWideElements &&
+           points.size() <= kMostBytes / bytes;
 }
 
 SketchMap::SketchMap(const Points& points)
     : metric_(points.metric()),
       dim_(points.dim()),
-      width_(padded(points.dim())),
-      mean_(points.dim(), 0.0) {
+      steps_((points.dim() + kCodesPerStep - 1) / kCodesPerStep),
+      unit_(unit_for(points)),
+      block_(std::bit_floor(points.dim())),
+      rounding_((rotation_roundings(block_, dim_) + 8) * kUnit),
+      places_(points.dim()),
+      signs_(points.dim()),
+      centre_(points.dim()) {
+    std::iota(places_.begin(), places_.end(), 0u);
+    for (std::size_t i = 0; i < dim_; ++i)
+        signs_[i] = (i * 0x9E3779B97F4A7C15u >> 40 & 1) != 0 ? -1.0f : 1.0f;
     const std::size_t count = std::min(points.size(), kMostRowsOfSample);
     const std::size_t stride = points.size() / count;
     RowReader reader(points.rows(), points.root_norms(), kernels::active());
     Block sample(count, dim_);
-    for (std::size_t i = 0; i < count; ++i) centre(reader.read(i * stride), sample.row(i));
+    std::vector<double> mean(dim_, 0.0);
+    for (std::size_t i = 0; i < count; ++i) centre(reader.read(i * stride), mean, sample.row(i));
     for (std::size_t i = 0; i < count; ++i)
         for (std::size_t k = 0; k < dim_; ++k)
-            mean_[k] += sample.row(i)[k] / static_cast<double>(count);
-    for (std::size_t i = 0; i < count; ++i)
-        for (std::size_t k = 0; k < dim_; ++k) sample.row(i)[k] -= mean_[k];
+            mean[k] += sample.row(i)[k] / static_cast<double>(count);
+    double squares = 0;
+    for (std::size_t k = 0; k < dim_; ++k) {
+        centre_[k] = static_cast<float>(mean[k]);
+        squares += static_cast<double>(centre_[k]) * static_cast<double>(centre_[k]);
+        for (std::size_t i = 0; i < count; ++i) sample.row(i)[k] -= mean[k];
+    }
+    centre_norm_ = std::sqrt(squares) * kSlack;
     const Block by_element = transposed(sample, dim_);
     Block axes = scattered_axes(dim_);
     for (std::size_t i = 0; i < kIterations; ++i) {
         axes = products(products(axes, sample), by_element);
         make_orthonormal(axes);
     }
-    axes_ = std::move(axes.at);
+    keep_axes(axes.row(0), axes.width);
 }
 
-void SketchMap::centre(const ExactQuery& row, double* out) const noexcept {
-    const double multiplier = metric_ == Metric::cosine ? 1.0 / row.root_norm : 1.0;
+void SketchMap::centre(const ExactQuery& row,
+                       std::span<const double> mean,
+                       double* out) const noexcept {
+    const double by = multiplier(row.root_norm);
     for (std::size_t k = 0; k < dim_; ++k)
-        out[k] = static_cast<double>(row.elements[k]) * multiplier - mean_[k];
+        out[k] = static_cast<double>(row.elements[k]) * by - mean[k];
 }
 
-Sketches SketchMap::sketch(MatrixView rows,
-                           std::span<const double> root_norms_of_rows,
-                           const Execution& execution) const {
-    Sketches result{AlignedBuffer<float>(rows.rows * kWidth), std::vector<double>(rows.rows)};
-    constexpr std::size_t kRowsPerTask = 16 * kRowsAtOnce;
-    const std::size_t tasks = (rows.rows + kRowsPerTask - 1) / kRowsPerTask;
-    run_parallel(tasks, rows.rows, execution.at(0), [&](std::size_t task, TaskContext& context) {
-        Writer writer(*this, rows, root_norms_of_rows);
-        const std::size_t last = std::min(rows.rows, (task + 1) * kRowsPerTask);
-        for (std::size_t begin = task * kRowsPerTask; begin < last; begin += kRowsAtOnce) {
-            const std::size_t end = std::min(last, begin + kRowsAtOnce);
-            writer.write(begin, end, result.elements.data() + begin * kWidth);
-            context.checkpoint(end - begin);
+void SketchMap::keep_axes(const double* axes, std::size_t width) {
+    axes_ = AlignedBuffer<float>(dim_ * kAxisTiles * kTileQueries);
+    std::fill_n(axes_.data(), axes_.size(), 0.0f);
+    AlignedBuffer<float> lanes(dim_ * kPanelRows);
+    const std::vector<float> zeros(dim_, 0.0f);
+    for (std::size_t first = 0; first < kAxes; first += kPanelRows) {
+        const std::size_t count = std::min(kPanelRows, kAxes - first);
+        std::fill_n(lanes.data(), lanes.size(), 0.0f);
+        for (std::size_t k = 0; k < dim_; ++k)
+            for (std::size_t i = 0; i < count; ++i)
+                lanes[k * kPanelRows + i] = static_cast<float>(axes[(first + i) * width + k]);
+        float facts[4][kPanelRows] = {};
+        kernels::active().rotate({lanes.data(),
+                                  dim_,
+                                  block_,
+                                  zeros.data(),
+                                  facts[0],
+                                  signs_.data(),
+                                  facts[1],
+                                  facts[2],
+                                  facts[3]});
+        for (std::size_t begin = 0; begin < dim_; begin += kStretch) {
+            const std::size_t depth = std::min(kStretch, dim_ - begin);
+            float* const stretch = axes_.data() + begin * kAxisTiles * kTileQueries;
+            for (std::size_t i = 0; i < count; ++i) {
+                const std::size_t axis = first + i;
+                float* const tile = stretch + axis / kTileQueries * depth * kTileQueries;
+                for (std::size_t k = 0; k < depth; ++k)
+                    tile[k * kTileQueries + axis % kTileQueries] =
+                        lanes[(begin + k) * kPanelRows + i];
+            }
         }
-    });
-    root_norms(result.view(), {"sketches", false}, execution.at(0), result.root_norms.data());
-    return result;
+    }
 }
 
-double SketchMap::rounding() const noexcept {
-    // Every coordinate is rounded to float32 once. The rest's norm comes from a difference of
-    // squares whose error is of the order of the dimension times 2^-53 of these.
-    return 0x1p-22 + std::sqrt((static_cast<double>(dim_ + kWidth) + 16) * 0x1p-50);
+VectorCoder::VectorCoder(const SketchMap& map, const kernels::KernelTable& kernel)
+    : map_(map),
+      kernel_(kernel),
+      elements_(map.num_codes() * kPanelRows),
+      codes_(map.steps_ * kPanelStepBytes),
+      hits_(kAxisTiles) {
+    std::fill_n(elements_.data(), elements_.size(), 0.0f);
+}
+
+void VectorCoder::read(MatrixView rows,
+                       std::span<const double> root_norms,
+                       std::size_t first,
+                       std::size_t count) {
+    const void* vectors[kPanelRows] = {};
+    double multipliers[kPanelRows] = {};
+    float centre_factors[kPanelRows] = {};
+    float centre_products[kPanelRows];
+    count_ = count;
+    for (std::size_t i = 0; i < count; ++i) {
+        const double norm = root_norms[first + i];
+        vectors[i] = rows.row(first + i);
+        multipliers[i] = map_.multiplier(norm);
+        norms_[i] = norm * multipliers[i] * kSlack;
+        centre_factors[i] = 1;
+    }
+    kernel_.of_type[static_cast<std::size_t>(rows.type)].interleave(
+        vectors, multipliers, kPanelRows, map_.dim_, map_.places_.data(), elements_.data());
+    kernel_.rotate({elements_.data(),
+                    map_.dim_,
+                    map_.block_,
+                    map_.centre_.data(),
+                    centre_factors,
+                    map_.signs_.data(),
+                    centre_products,
+                    squared_norms_,
+                    peaks_});
+}
+
+double VectorCoder::rounding(std::size_t lane) const noexcept {
+    return map_.rounding_ * (norms_[lane] + map_.centre_norm_);
+}
+
+void VectorCoder::code(std::int8_t* out, CodedVector* facts) {
+    float scales[kPanelRows];
+    float residuals[kPanelRows];
+    float norms[kCodesPerStep / 2 * kPanelRows];
+    for (std::size_t i = 0; i < kPanelRows; ++i)
+        scales[i] = code_scale(kernels::kMaxRowCode, peaks_[i]);
+    kernel_.int8.quantise({elements_.data(),
+                           map_.steps_,
+                           map_.steps_,
+                           scales,
+                           kernels::kMaxRowCode,
+                           0,
+                           codes_.data(),
+                           residuals,
+                           norms});
+    for (std::size_t i = 0; i < count_; ++i) {
+        std::int8_t* const to = out + i * map_.num_codes();
+        for (std::size_t step = 0; step < map_.steps_; ++step)
+            std::memcpy(to + step * kStepBytes,
+                        codes_.data() + step * kPanelStepBytes + i * kStepBytes,
+                        kStepBytes);
+        const kernels::CodePair itself{to, to};
+        facts[i] = {scales[i], code_residual(residuals[i], map_.dim_, scales[i], rounding(i)), 0};
+        kernel_.int8_products(&itself, 1, map_.num_codes(), &facts[i].squared_norm);
+    }
+}
+
+// The products of all lanes with all axes.
+void VectorCoder::project(float* out) {
+    const std::vector<float> everything(kAxisTiles * kTileQueries,
+                                        std::numeric_limits<float>::lowest());
+    const std::vector<float> no_rests(kAxisTiles * kTileQueries, 0.0f);
+    std::fill_n(out, SketchMap::kWidth * kPanelRows, 0.0f);
+    for (std::size_t begin = 0; begin < map_.dim_; begin += kStretch) {
+        const float* const panel = elements_.data() + begin * kPanelRows;
+        const std::size_t depth = std::min(kStretch, map_.dim_ - begin);
+        const kernels::ScreenTask task{{panel},
+                                       {panel},
+                                       1,
+                                       map_.axes_.data() + begin * kAxisTiles * kTileQueries,
+                                       depth,
+                                       0,
+                                       kAxisTiles,
+                                       depth,
+                                       {no_rests.data()},
+                                       no_rests.data(),
+                                       everything.data(),
+                                       nullptr,
+                                       nullptr};
+        const std::uint32_t count = kernel_.screen(task, hits_.data()).hits;
+        for (std::uint32_t h = 0; h < count; ++h)
+            for (std::size_t q = 0; q < kTileQueries; ++q) {
+                const std::size_t axis = hits_[h].tile * kTileQueries + q;
+                if (axis >= kAxes) break;
+                for (std::size_t i = 0; i < kPanelRows; ++i)
+                    out[axis * kPanelRows + i] += hits_[h].scores[q][i];
+            }
+    }
+}
+
+void VectorCoder::sketch(float* out, double* errors) {
+    project(out);
+    double rests[kPanelRows];
+    for (std::size_t i = 0; i < kPanelRows; ++i) rests[i] = static_cast<double>(squared_norms_[i]);
+    for (std::size_t j = 0; j < kAxes; ++j)
+        for (std::size_t i = 0; i < kPanelRows; ++i) {
+            const auto at = static_cast<double>(out[j * kPanelRows + i]);
+            rests[i] -= at * at;
+        }
+    const std::size_t stretches = (map_.dim_ + kStretch - 1) / kStretch;
+    const double of_axis = gamma(kStretch + stretches) + map_.rounding_;
+    for (std::size_t i = 0; i < kPanelRows; ++i) {
+        const double rest = std::sqrt(std::max(rests[i], 0.0));
+        out[kAxes * kPanelRows + i] = static_cast<float>(rest);
+        const double before = rounding(i);
+        const double norm =
+            norm_from_float_sum(static_cast<double>(squared_norms_[i]), map_.dim_) + before;
+        const double projected = std::sqrt(static_cast<double>(kAxes)) * of_axis * norm;
+        const double off = projected + before;
+        const double squares = (gamma(map_.dim_ + 4) * norm + 2 * off) * norm + off * off;
+        const double of_rest = rest * rest > squares ? squares / rest : std::sqrt(squares);
+        errors[i] = (off + of_rest) * kSlack + 4 * kUnit * norm;
+    }
+}
+
+void VectorCoder::rotate_sketches(float* sketches, double* errors, float* peaks) {
+    static constexpr float kZeros[SketchMap::kWidth] = {};
+    float facts[3][kPanelRows] = {};
+    kernel_.rotate({sketches,
+                    SketchMap::kWidth,
+                    SketchMap::kWidth,
+                    kZeros,
+                    facts[0],
+                    map_.signs_.data(),
+                    facts[1],
+                    facts[2],
+                    peaks});
+    const double relative = (rotation_roundings(SketchMap::kWidth, SketchMap::kWidth) + 8) * kUnit;
+    for (std::size_t i = 0; i < kPanelRows; ++i)
+        errors[i] +=
+            relative * norm_from_float_sum(static_cast<double>(facts[2][i]), SketchMap::kWidth);
 }
 
 }  // namespace nearmiss

@@ -19,6 +19,7 @@
 
 namespace {
 
+using nearmiss::kernels::CodePair;
 using nearmiss::kernels::CodeScreenTask;
 using nearmiss::kernels::CodeStart;
 using nearmiss::kernels::kPanelStepBytes;
@@ -387,6 +388,37 @@ NEARMISS_NEVER_INLINE std::uint32_t screen_codes(const CodeScreenTask& task, Til
                              screen_code_panels<Codes, panels>(task, first, hits, num_hits);
                          });
     return num_hits;
+}
+
+inline std::int32_t int8_product(const CodePair& pair, std::size_t num_codes) {
+    I32 sums = zero_i32();
+    std::size_t i = 0;
+    for (; i + kProductCodes <= num_codes; i += kProductCodes)
+        sums = add_products(sums, pair.a + i, pair.b + i);
+    alignas(64) std::int32_t lanes[kLanes];
+    store_i32(lanes, sums);
+    std::int32_t sum = 0;
+    for (const std::int32_t lane : lanes) sum += lane;
+    for (; i < num_codes; ++i)
+        sum += static_cast<std::int32_t>(pair.a[i]) * static_cast<std::int32_t>(pair.b[i]);
+    return sum;
+}
+
+// Codes come from all over memory: those of a pair to come are asked for ahead.
+void int8_products(const CodePair* pairs,
+                   std::size_t count,
+                   std::size_t num_codes,
+                   std::int32_t* out) {
+    constexpr std::size_t kPairsAhead = 6;
+    constexpr std::size_t kLine = 64;
+    for (std::size_t i = 0; i < count; ++i) {
+        if (i + kPairsAhead < count)
+            for (std::size_t line = 0; line < num_codes; line += kLine) {
+                prefetch(reinterpret_cast<const char*>(pairs[i + kPairsAhead].a + line));
+                prefetch(reinterpret_cast<const char*>(pairs[i + kPairsAhead].b + line));
+            }
+        out[i] = int8_product(pairs[i], num_codes);
+    }
 }
 
 }  // namespace

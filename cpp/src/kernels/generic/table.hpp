@@ -44,6 +44,7 @@ constinit const KernelTable NEARMISS_TABLE_NAME(NEARMISS_TARGET) = {
     &rotate,
     {kCodeSpeed, kCodeSumsAreWide, &screen_codes<Int8Codes>, &quantise<kCodesPerStep>},
     {kInt16Speed, true, &screen_codes<Int16Codes>, &quantise<kInt16CodesPerStep>},
+    &int8_products,
     &logarithms,
     &exponentials,
     &random_bits,

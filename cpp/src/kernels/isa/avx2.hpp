@@ -266,4 +266,14 @@ inline F64x8 load_elements(const T* p) {
             _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1))};
 }
 
+// How many codes add_products takes.
+constexpr std::size_t kProductCodes = 16;
+// sums + the products of two vectors' codes, any of them in any lane.
+inline I32 add_products(I32 sums, const std::int8_t* a, const std::int8_t* b) {
+    const auto widened = [](const std::int8_t* p) NEARMISS_ALWAYS_INLINE {
+        return _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+    };
+    return add(sums, I32{_mm256_madd_epi16(widened(a), widened(b))});
+}
+
 }  // namespace

@@ -46,4 +46,14 @@ inline Int16Sums multiply_add_int16_codes(Int16Sums sums,
 }
 inline I32 int16_sums_of(Int16Sums sums) { return sums; }
 
+// How many codes add_products takes.
+constexpr std::size_t kProductCodes = 32;
+// sums + the products of two vectors' codes, any of them in any lane.
+inline I32 add_products(I32 sums, const std::int8_t* a, const std::int8_t* b) {
+    const auto widened = [](const std::int8_t* p) NEARMISS_ALWAYS_INLINE {
+        return _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+    };
+    return add(sums, I32{_mm512_madd_epi16(widened(a), widened(b))});
+}
+
 }  // namespace

@@ -54,4 +54,15 @@ inline Int16Sums multiply_add_int16_codes(Int16Sums sums,
 }
 inline I32 int16_sums_of(Int16Sums sums) { return {to_i32(sums)}; }
 
+// How many codes add_products takes.
+constexpr std::size_t kProductCodes = 64;
+// sums + the products of two vectors' codes, any of them in any lane. One is taken as unsigned.
+inline I32 add_products(I32 sums, const std::int8_t* a, const std::int8_t* b) {
+    const __m512i offset = _mm512_set1_epi8(-128);
+    const __m512i other = _mm512_loadu_si512(b);
+    const __m512i above = _mm512_xor_si512(_mm512_loadu_si512(a), offset);
+    const __m512i excess = _mm512_dpbusd_epi32(_mm512_setzero_si512(), offset, other);
+    return {_mm512_sub_epi32(_mm512_dpbusd_epi32(sums.lanes, above, other), excess)};
+}
+
 }  // namespace

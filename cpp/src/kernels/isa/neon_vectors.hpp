@@ -311,4 +311,14 @@ inline F64x8 load_elements(const std::uint8_t* p) {
                      vcvtq_f32_u32(vmovl_u16(vget_high_u16(wide))));
 }
 
+// How many codes add_products takes.
+constexpr std::size_t kProductCodes = 16;
+// sums + the products of two vectors' codes, any of them in any lane. Two of 127 * 127 fit 16 bits.
+inline I32 add_products(I32 sums, const std::int8_t* a, const std::int8_t* b) {
+    const int8x16_t left = vld1q_s8(a);
+    const int8x16_t right = vld1q_s8(b);
+    const int16x8_t low = vmull_s8(vget_low_s8(left), vget_low_s8(right));
+    return {vpadalq_s16(sums.lanes, vmlal_s8(low, vget_high_s8(left), vget_high_s8(right)))};
+}
+
 }  // namespace

@@ -411,4 +411,13 @@ inline F64x8 load_elements(const T* p) {
     return v;
 }
 
+// How many codes add_products takes.
+constexpr std::size_t kProductCodes = kLanes;
+// sums + the products of two vectors' codes, any of them in any lane.
+inline I32 add_products(I32 sums, const std::int8_t* a, const std::int8_t* b) {
+    for (std::size_t i = 0; i < kLanes; ++i)
+        sums.lane[i] += static_cast<std::int32_t>(a[i]) * static_cast<std::int32_t>(b[i]);
+    return sums;
+}
+
 }  // namespace
