@@ -19,6 +19,8 @@ constexpr std::size_t kHugePage = std::size_t{1} << 21;
 
 // Of smaller blocks none is kept: searches hold many of them, of any size.
 constexpr std::size_t kKeptFrom = std::size_t{32} << 20;
+// Smaller blocks are often not filled, and would gain nothing by huge pages.
+constexpr std::size_t kHugePagesFrom = std::size_t{8} << 20;
 
 struct Block {
     std::byte* memory = nullptr;
@@ -51,9 +53,8 @@ Block map(std::size_t bytes) {
     const std::size_t before = -reinterpret_cast<std::uintptr_t>(first) % kHugePage;
     unmap({first, before});
     unmap({first + before + bytes, kHugePage - before});
-    // Fewer page faults while filling and fewer TLB misses while reading; smaller blocks are often
-    // not filled, and gain nothing.
-    if (bytes >= kKeptFrom) madvise(first + before, bytes, MADV_HUGEPAGE);
+    // Fewer page faults while filling and fewer TLB misses while reading.
+    if (bytes >= kHugePagesFrom) madvise(first + before, bytes, MADV_HUGEPAGE);
     return {first + before, bytes};
 }
 
