@@ -15,7 +15,7 @@ namespace {
 // Where a query would look at more than this part of all lists, exact search is as fast.
 constexpr std::size_t kExactFrom = 4;
 // Of a table of the lists nearest to queries. A pass over them holds two more of the size.
-constexpr std::size_t kTableBytes = std::size_t{4} << 20;
+constexpr std::size_t kTableBytes = std::size_t{2} << 20;
 
 // Calls use(part, number of parts, queries of the part) for equal parts of the queries, whose
 // tables of so many lists each fit.
