@@ -75,10 +75,13 @@ void* allocate_large(std::size_t bytes) {
 
 void free_large(void* memory, std::size_t bytes) noexcept {
     const Block block{static_cast<std::byte*>(memory), whole_huge_pages(bytes)};
-    if (block.bytes >= kKeptFrom && madvise(block.memory, block.bytes, MADV_FREE) == 0)
+#if defined(MADV_FREE)
+    if (block.bytes >= kKeptFrom && madvise(block.memory, block.bytes, MADV_FREE) == 0) {
         unmap(exchange_kept(block));
-    else
-        unmap(block);
+        return;
+    }
+#endif
+    unmap(block);
 }
 
 #else

@@ -165,9 +165,16 @@ void Reservoirs::finish(Rescorer& rescorer, TaskContext& context) {
         rescored_[i] += counts_[i] - exact_[i];
         rows_left += counts_[i] - exact_[i];
     }
-    // All queries meet a part of the corpus while it is in the cache.
+    score_in_parts(rows_left / counts_.size(), rescorer, context);
+    for (std::size_t i = 0; i < counts_.size(); ++i) {
+        keep_pool(i);
+        sort_best_first({keys_.data() + i * capacity_, counts_[i]}, scratch_);
+    }
+}
+
+// All queries meet a part of the corpus while it is in the cache.
+void Reservoirs::score_in_parts(std::size_t per_query, Rescorer& rescorer, TaskContext& context) {
     const std::size_t num_rows = block_->num_rows();
-    const std::size_t per_query = rows_left / counts_.size();
     const auto shift =
         static_cast<unsigned>(std::bit_width(num_rows / (1 + per_query / kRowsPerPart)));
     const std::size_t parts = ((num_rows - 1) >> shift) + 1;
@@ -182,10 +189,6 @@ void Reservoirs::finish(Rescorer& rescorer, TaskContext& context) {
         }
         rescorer.run();
         context.checkpoint();
-    }
-    for (std::size_t i = 0; i < counts_.size(); ++i) {
-        keep_pool(i);
-        sort_best_first({keys_.data() + i * capacity_, counts_[i]}, scratch_);
     }
 }
 

@@ -84,6 +84,8 @@ class Reservoirs {
     // are off by `slack` at most; none if there are not as many.
     [[nodiscard]] std::optional<double> certain_score(std::size_t i, double slack);
     void rescore(std::size_t i, Rescorer& rescorer);
+    // Everything left, of which there is so much per query.
+    void score_in_parts(std::size_t per_query, Rescorer& rescorer, TaskContext& context);
     // Those not scored exactly yet.
     [[nodiscard]] std::span<Key> screened_keys(std::size_t i) noexcept {
         return {keys_.data() + i * capacity_ + exact_[i], counts_[i] - exact_[i]};
@@ -105,7 +107,7 @@ class Reservoirs {
     std::vector<bool> given_up_;
     std::vector<std::int64_t> above_;
     std::vector<float> guesses_;       // the highest guessed threshold, -infinity if none
-    std::vector<std::uint32_t> ends_;  // scratch of finish: of every query's keys, part by part
+    std::vector<std::uint32_t> ends_;  // scratch: of every query's keys, part by part
     std::vector<Key> scratch_;
 };
 
