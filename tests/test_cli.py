@@ -447,7 +447,8 @@ def test_progress_on_a_terminal(files, monkeypatch, tqdm):
 def test_ctrl_c_leaves_nothing_behind(tmp_path):
     """The long search of another process is interrupted: 130, one line, no file."""
     rng = np.random.default_rng(0)
-    np.save(tmp_path / "c.npy", rng.standard_normal((60_000, 256), dtype=np.float32))
+    # More than ten seconds of work for one thread of a fast machine.
+    np.save(tmp_path / "c.npy", rng.standard_normal((160_000, 256), dtype=np.float32))
     command = [sys.executable, "-m", "nearmiss", "mine", "--queries", "c.npy", "--corpus", "c.npy"]
     process = subprocess.Popen(
         [*command, "--num-threads", "1", "-o", "out.jsonl"],
