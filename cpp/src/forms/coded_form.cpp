@@ -8,6 +8,7 @@
 #include <limits>
 #include <numeric>
 
+#include "forms/coding.hpp"
 #include "nearmiss/error.hpp"
 
 namespace nearmiss {
@@ -24,8 +25,6 @@ namespace {
 // The largest element of all rows, compared with that of the sample: 1.08 to 1.14 on embeddings.
 constexpr float kHeadroom = 1.15f;
 constexpr float kMaxCentreFactor = 0x1p30f;
-// Keeps every product of scales finite.
-constexpr float kMaxScale = 0x1p40f;
 
 std::vector<std::uint32_t> sample_rows(const PackedCorpus& corpus) {
     const std::size_t wanted = std::max<std::size_t>(1024, corpus.num_rows() / 64);
@@ -53,10 +52,6 @@ double sum_in_lanes(std::size_t count, const Term& term) {
         for (std::size_t lane = 0; lane < kLanes; ++lane) lanes[lane] += term(i + lane);
     for (; i < count; ++i) lanes[0] += term(i);
     return std::accumulate(lanes, lanes + kLanes, 0.0);
-}
-
-float scale_for(float limit, float peak) {
-    return peak > limit / kMaxScale ? limit / peak : kMaxScale;
 }
 
 }  // namespace
@@ -111,14 +106,12 @@ CodedForm::CodedForm(const PackedCorpus& corpus, const CodeFormat& format)
     : corpus_(corpus),
       format_(format),
       steps_((corpus.rows.cols + format.codes_per_step - 1) / format.codes_per_step),
-      block_(std::bit_floor(corpus.rows.cols)),
+      block_(rotation_block(corpus.rows.cols)),
       places_(corpus.rows.cols),
-      signs_(corpus.rows.cols) {
+      signs_(rotation_signs(corpus.rows.cols)) {
     const std::size_t segments = 1 + (steps_ - 1) / format.max_segment_steps;
     segment_steps_ = (steps_ + segments - 1) / segments;
     std::iota(places_.begin(), places_.end(), 0u);
-    for (std::size_t i = 0; i < signs_.size(); ++i)
-        signs_[i] = (i * 0x9E3779B97F4A7C15u >> 40 & 1) != 0 ? -1.0f : 1.0f;
 }
 
 CodedForm::CodedForm(const PackedCorpus& corpus,
@@ -225,8 +218,8 @@ void CodedForm::choose_scale(const std::vector<std::uint32_t>& sample,
 }
 
 float CodedForm::fitting_scale(float peak, float squared_norm) const noexcept {
-    return std::min(scale_for(static_cast<float>(format_.max_row_code), peak),
-                    scale_for(format_.wanted_norm, std::sqrt(squared_norm)));
+    return std::min(code_scale(static_cast<float>(format_.max_row_code), peak),
+                    code_scale(format_.wanted_norm, std::sqrt(squared_norm)));
 }
 
 void CodedForm::rotate(const kernels::KernelTable& kernel,
@@ -484,7 +477,7 @@ class CodedQueries final : public PackedQueries {
         const std::int32_t limit = wide ? format.max_wide_query_code : format.max_query_code;
         for (std::size_t i = 0; i < kPanelRows; ++i)
             scratch_.scales[i] =
-                i < count ? scale_for(static_cast<float>(limit), scratch_.peaks[i]) : 1.0f;
+                i < count ? code_scale(static_cast<float>(limit), scratch_.peaks[i]) : 1.0f;
         for (;;) {
             form_.quantise(kernel_, scratch_, limit, 0, codes_.data());
             if (wide) return;
@@ -584,10 +577,7 @@ CodedRows CodedForm::coded_rows() const noexcept {
     rows.max_norm = norm_from_float_sum(static_cast<double>(facts_.squared_norm), dim);
     rows.scale = static_cast<double>(scale_);
     rows.max_residual = norm_from_float_sum(static_cast<double>(facts_.residual), dim) / rows.scale;
-    // Per pass log2(block) additions and the multiplication by 1 / sqrt(block), whose factor is
-    // rounded too.
-    const std::size_t per_pass = static_cast<std::size_t>(std::bit_width(block_)) + 1;
-    rows.rotation_roundings = (block_ < dim ? 2 : 1) * per_pass;
+    rows.rotation_roundings = rotation_roundings(dim);
     return rows;
 }
 

@@ -2,13 +2,13 @@
 #include "kmeans/sketch.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
 #include <numeric>
 
 #include "forms/bound.hpp"
+#include "forms/coding.hpp"
 #include "kernels/dispatch.hpp"
 #include "kmeans/row_reader.hpp"
 
@@ -36,8 +36,6 @@ constexpr std::size_t kStretch = 128;
 constexpr std::size_t kAxisTiles = (kAxes + kTileQueries - 1) / kTileQueries;
 constexpr double kUnit = 0x1p-24;
 constexpr double kSlack = 1 + 0x1p-16;
-// Keeps every product of scales finite.
-constexpr float kMostScale = 0x1p40f;
 
 constexpr std::size_t padded(std::size_t size) { return (size + kLanes - 1) / kLanes * kLanes; }
 
@@ -120,9 +118,9 @@ double gamma(std::size_t count) {
     return errors / (1 - errors);
 }
 
-// Of a rotation over blocks: additions and one factor per pass.
-double rotation_roundings(std::size_t block, std::size_t dim) {
-    return static_cast<double>((block < dim ? 2 : 1) * (std::bit_width(block) + 1));
+// Of centring and rotation, relative to what enters.
+double rotation_error(std::size_t dim) {
+    return static_cast<double>(rotation_roundings(dim) + 8) * kUnit;
 }
 
 double unit_for(const Points& points) {
@@ -132,11 +130,6 @@ double unit_for(const Points& points) {
 }
 
 }  // namespace
-
-float code_scale(std::int32_t limit, float peak) noexcept {
-    const auto most = static_cast<float>(limit);
-    return peak > most / kMostScale ? most / peak : kMostScale;
-}
 
 float code_residual(float squared_residual, std::size_t terms, float scale, double error) noexcept {
     const double missed = norm_from_float_sum(static_cast<double>(squared_residual), terms);
@@ -154,14 +147,12 @@ SketchMap::SketchMap(const Points& points)
       dim_(points.dim()),
       steps_((points.dim() + kCodesPerStep - 1) / kCodesPerStep),
       unit_(unit_for(points)),
-      block_(std::bit_floor(points.dim())),
-      rounding_((rotation_roundings(block_, dim_) + 8) * kUnit),
+      block_(rotation_block(points.dim())),
+      rounding_(rotation_error(points.dim())),
       places_(points.dim()),
-      signs_(points.dim()),
+      signs_(rotation_signs(points.dim())),
       centre_(points.dim()) {
     std::iota(places_.begin(), places_.end(), 0u);
-    for (std::size_t i = 0; i < dim_; ++i)
-        signs_[i] = (i * 0x9E3779B97F4A7C15u >> 40 & 1) != 0 ? -1.0f : 1.0f;
     const std::size_t count = std::min(points.size(), kMostRowsOfSample);
     const std::size_t stride = points.size() / count;
     RowReader reader(points.rows(), points.root_norms(), kernels::active());
@@ -277,7 +268,7 @@ void VectorCoder::code(std::int8_t* out, CodedVector* facts) {
     float residuals[kPanelRows];
     float norms[kCodesPerStep / 2 * kPanelRows];
     for (std::size_t i = 0; i < kPanelRows; ++i)
-        scales[i] = code_scale(kernels::kMaxRowCode, peaks_[i]);
+        scales[i] = code_scale(static_cast<float>(kernels::kMaxRowCode), peaks_[i]);
     kernel_.int8.quantise({elements_.data(),
                            map_.steps_,
                            map_.steps_,
@@ -369,7 +360,7 @@ void VectorCoder::rotate_sketches(float* sketches, double* errors, float* peaks)
                     facts[1],
                     facts[2],
                     peaks});
-    const double relative = (rotation_roundings(SketchMap::kWidth, SketchMap::kWidth) + 8) * kUnit;
+    const double relative = rotation_error(SketchMap::kWidth);
     for (std::size_t i = 0; i < kPanelRows; ++i)
         errors[i] +=
             relative * norm_from_float_sum(static_cast<double>(facts[2][i]), SketchMap::kWidth);

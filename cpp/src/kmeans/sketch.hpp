@@ -115,9 +115,6 @@ class VectorCoder {
     float peaks_[kernels::kPanelRows] = {};
 };
 
-// The finest scale for which no element is beyond `limit` codes.
-[[nodiscard]] float code_scale(std::int32_t limit, float peak) noexcept;
-
 // Never too small: how far codes of `terms` elements at that scale may be from what they code,
 // which is itself `error` off; `squared_residual` as QuantiseTask measures it.
 [[nodiscard]] float code_residual(float squared_residual,

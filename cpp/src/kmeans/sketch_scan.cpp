@@ -8,6 +8,7 @@
 #include <limits>
 #include <numeric>
 
+#include "forms/coding.hpp"
 #include "kernels/dispatch.hpp"
 #include "kmeans/centers.hpp"
 
@@ -178,7 +179,8 @@ void SketchedPoints::code_panel(VectorCoder& coder, std::size_t first, std::size
     const bool wide = kernel_.int8.sums_are_wide;
     const std::int32_t limit = wide ? kernels::kMaxWideQueryCode : kernels::kMaxQueryCode;
     SketchCodes coded;
-    for (std::size_t i = 0; i < kPanelRows; ++i) coded.scales[i] = code_scale(limit, peaks[i]);
+    for (std::size_t i = 0; i < kPanelRows; ++i)
+        coded.scales[i] = code_scale(static_cast<float>(limit), peaks[i]);
     for (bool fit = false; !fit;) {
         coded.quantise(kernel_, sketches, segment_steps_, limit, 0, codes);
         fit = true;
@@ -287,7 +289,7 @@ void SketchedCenters::code_sketches() {
         coder.rotate_sketches(lanes, errors.data() + p * kPanelRows, peaks);
         peak = std::max(peak, *std::max_element(peaks, peaks + used));
     }
-    scale_ = code_scale(kernels::kMaxRowCode, peak);
+    scale_ = code_scale(static_cast<float>(kernels::kMaxRowCode), peak);
     SketchCodes coded;
     for (std::size_t p = 0; p < num_panels();) {
         std::fill_n(coded.scales, kPanelRows, scale_);
