@@ -9,11 +9,12 @@ nothing is within it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from nearmiss.arrays import Int64
+from nearmiss.arrays import Int64, digest
 from nearmiss.ids import Labels, as_labels
 
 
@@ -43,6 +44,11 @@ class CorpusGroups:
         codes = np.full(len(labels), -1, dtype=np.int64)
         distinct, codes[present] = np.unique(labels[present], return_inverse=True)
         return cls(labels, codes, distinct)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of the codes, for provenance: a corpus is searched many times."""
+        return digest(self.codes)
 
     def codes_of(self, query_groups: Any, num_queries: int, name: str = "query_groups") -> Int64:
         """Return the codes of the queries' groups, -1 for queries in no group."""

@@ -90,7 +90,7 @@ def _provenance(
         limits["exclude"] = digest(*queries.exclude)
     if groups.queries is not None and groups.corpus is not None:
         limits["query_groups"] = digest(groups.queries)
-        limits["corpus_groups"] = digest(groups.corpus.codes)
+        limits["corpus_groups"] = groups.corpus.fingerprint
     params = {
         "version": __version__,
         "rng_scheme": RNG_SCHEME,
