@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Positives in every form mean the same; a wrong form is refused, never guessed."""
 
+from functools import partial
+
 import nearmiss as nm
 import numpy as np
 import pytest
@@ -81,6 +83,33 @@ def test_an_explicit_zero_of_a_sparse_matrix_is_no_positive():
 def test_a_torch_tensor():
     torch = pytest.importorskip("torch")
     assert_same_table(mine(torch.from_numpy(padded(LISTS, 3))), mine(LISTS))
+    with pytest.raises(TypeError, match="positives: expected integers, got bfloat16"):
+        mine(torch.zeros(4).bfloat16())
+    elsewhere = torch.zeros(4, dtype=torch.int64, device="meta")
+    with pytest.raises(TypeError, match="positives: expected a tensor with data"):
+        mine(elsewhere)
+    with pytest.raises(TypeError, match="query_groups: expected a tensor with data"):
+        mine(LISTS, query_groups=elsewhere, corpus_groups=np.zeros(30, np.int64))
+
+
+COLUMNS = {
+    "pandas": lambda pandas, values: pandas.Series(values),
+    "pyarrow": lambda pyarrow, values: pyarrow.array(values),
+    "datasets": lambda datasets, values: datasets.Dataset.from_dict({"rows": values})["rows"],
+}
+
+
+@pytest.mark.parametrize("package", COLUMNS)
+def test_columns_of_tables(package):
+    """Of pandas, pyarrow and datasets: one row each, or lists of any length."""
+    one, several = [7, 29, 1, 0], [[7], [29, 3], [], [0]]
+    column = partial(COLUMNS[package], pytest.importorskip(package))
+    assert_same_table(mine(column(one)), mine(one))
+    assert_same_table(mine(column(several)), mine(several))
+
+
+def test_a_range_is_one_row_each():
+    assert_same_table(mine(range(4)), mine([0, 1, 2, 3]))
 
 
 def test_one_positive_each():
@@ -118,6 +147,10 @@ def test_any_lists_in_any_order(lists, data):
         ([[0.5], [], [], []], TypeError, "query 0"),
         (np.array([True, False, True, False]), TypeError, "positives"),
         ([[True], [], [], []], TypeError, "query 0"),
+        ([7, None, 1, 0], TypeError, "query 1.*None"),
+        ([7, 29, [1], 0], TypeError, r"query 2.*\[1\]"),
+        (np.ma.array([7, 29, 1, 0], mask=[0, 0, 1, 0]), TypeError, "positives: masked"),
+        ({7, 29, 1, 0}, TypeError, "positives"),
         ([0, 1, 2], ValueError, "4 queries"),
         ([[0]] * 5, ValueError, "4 queries"),
         (np.zeros((3, 2), int), ValueError, "4 queries"),
@@ -255,6 +288,9 @@ def test_pairs_must_be_pairs():
             nm.Positives.from_pairs(wrong)
     with pytest.raises(ValueError, match="-1"):
         nm.Positives.from_pairs([(0, -1)])
+    for wrong in (None, 5, np.ma.array([[0, 1]])):
+        with pytest.raises(TypeError, match="pairs: "):
+            nm.Positives.from_pairs(wrong)
 
 
 def test_positives_are_frozen():

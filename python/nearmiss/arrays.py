@@ -183,21 +183,25 @@ def as_integers(value: Any, name: str, length: int | None = None, what: str = "e
     Raises TypeError for anything but integers (booleans included), ValueError for a wrong shape
     or a value beyond int64.
     """
-    array, bfloat16 = _as_array(value, name)
-    if bfloat16:
-        raise TypeError(f"{name}: expected integers, got bfloat16")
+    array = as_plain_array(value, name)
     _check_vector(array, name, length, what)
     return integers_to_int64(array, name)
 
 
 def as_row_matrix(value: Any, name: str) -> Int64:
     """Return a 2-dimensional int64 array of row numbers."""
-    array, bfloat16 = _as_array(value, name)
-    if bfloat16:
-        raise TypeError(f"{name}: expected integers, got bfloat16")
+    array = as_plain_array(value, name)
     if array.ndim != 2:
         raise ValueError(f"{name}: expected shape (queries, candidates), got {array.shape}")
     return integers_to_int64(array, name)
+
+
+def as_plain_array(value: Any, name: str) -> npt.NDArray[Any]:
+    """Return an array of any shape and element type as it is; bfloat16 and masks are refused."""
+    array, bfloat16 = _as_array(value, name)
+    if bfloat16:
+        raise TypeError(f"{name}: expected integers, got bfloat16")
+    return array
 
 
 def integers_to_int64(array: npt.NDArray[Any], name: str) -> Int64:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nearmiss.arrays import Int64, as_integers
+from nearmiss.arrays import Int64, as_integers, as_plain_array
 
 Labels = npt.NDArray[Any]  # int64, or object holding str
 
@@ -29,9 +29,11 @@ def as_labels(value: Any, name: str, length: int | None, what: str) -> Labels:
             strings = np.empty(len(value), dtype=object)
             strings[:] = value
             return _as_strings(strings, name, length, what)
-    elif np.asarray(value).dtype.kind in "OTU":
-        return _as_strings(np.asarray(value).astype(object), name, length, what)
-    return as_integers(value, name, length, what)
+        return as_integers(value, name, length, what)
+    array = as_plain_array(value, name)
+    if array.dtype.kind in "OTU":
+        return _as_strings(array.astype(object), name, length, what)
+    return as_integers(array, name, length, what)
 
 
 def _as_strings(array: npt.NDArray[Any], name: str, length: int | None, what: str) -> Labels:

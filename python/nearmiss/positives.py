@@ -9,14 +9,21 @@ from __future__ import annotations
 
 import operator
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from nearmiss.arrays import Int64, as_integers, check_choice, check_integer, integers_to_int64
+from nearmiss.arrays import (
+    Int64,
+    as_integers,
+    as_plain_array,
+    check_choice,
+    check_integer,
+    integers_to_int64,
+)
 from nearmiss.formats import qrels as _qrels
 from nearmiss.formats.pairs import look_up
 from nearmiss.ids import rows_by_text
@@ -267,16 +274,15 @@ def _to_pairs(value: Any, name: str, num_queries: int, num_rows: int | None) -> 
         return _from_csr(value, name, num_queries)
     if hasattr(value, "tocsr"):
         return _from_sparse(value, name, num_queries, num_rows)
-    if isinstance(value, list) or _holds_objects(value):
+    if hasattr(value, "__array__"):
+        array = as_plain_array(value, name)
+        if array.dtype.hasobject and array.ndim:  # lists of any length; pandas has them too
+            return _from_list(list(array), name, num_queries)
+        return _from_array(array, name, num_queries)
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
         return _from_list(list(value), name, num_queries)
-    if isinstance(value, (str, bytes, Mapping)) or not hasattr(value, "__array__"):
-        hint = "; use nearmiss.Positives.from_qrels for files and mappings of judgements"
-        raise TypeError(f"{name}: expected {_FORMS}, got a {type(value).__name__}{hint}")
-    return _from_array(np.asarray(value), name, num_queries)
-
-
-def _holds_objects(value: Any) -> bool:
-    return isinstance(value, np.ndarray) and value.dtype.hasobject
+    hint = "; use nearmiss.Positives.from_qrels for files and mappings of judgements"
+    raise TypeError(f"{name}: expected {_FORMS}, got a {type(value).__name__}{hint}")
 
 
 def _from_positives(value: Positives, name: str, num_queries: int) -> _Pairs:
@@ -348,12 +354,19 @@ def _from_list(value: list[Any], name: str, num_queries: int) -> _Pairs:
         raise ValueError(f"{name}: {len(value)} entries given, but there are {num_queries} queries")
     if not value:
         return _Pairs(np.empty(0, np.int64), np.empty(0, np.int64))
-    if all(_is_integer(item) for item in value):
+    if _is_integer(value[0]):
+        for query, item in enumerate(value):
+            if not _is_integer(item):
+                raise TypeError(
+                    f"{name}: expected a corpus row (an integer) for query {query}, as for query "
+                    f"0, got {item!r}; -1 means none"
+                )
         return _from_array(_to_int64(value, name), name, num_queries)
     for query, item in enumerate(value):
         if isinstance(item, (str, bytes, Mapping)) or not hasattr(item, "__iter__"):
+            either = "a corpus row or " if query == 0 else ""
             raise TypeError(
-                f"{name}: expected a list of corpus rows for query {query}, got {item!r}"
+                f"{name}: expected {either}a list of corpus rows for query {query}, got {item!r}"
                 + (_IDS_HINT if isinstance(item, str) else "")
             )
     lists = [list(item) for item in value]
@@ -458,12 +471,14 @@ def _as_pairs(pairs: Any) -> npt.NDArray[Any]:
     if isinstance(pairs, (str, bytes, Mapping)):
         raise TypeError(f"pairs: expected an array of shape (p, 2), got a {type(pairs).__name__}")
     if not hasattr(pairs, "__array__"):
+        if not isinstance(pairs, Iterable):
+            raise TypeError(f"pairs: expected an array of shape (p, 2), got {pairs!r}")
         pairs = list(pairs)
         for at, pair in enumerate(pairs):
             if isinstance(pair, str) or not hasattr(pair, "__len__") or len(pair) != 2:
                 raise ValueError(f"pairs: pair {at} is {pair!r}; expected (query, corpus)")
         return np.array([tuple(pair) for pair in pairs], dtype=object).reshape(-1, 2)
-    array = np.asarray(pairs)
+    array = as_plain_array(pairs, "pairs")
     if array.ndim != 2 or array.shape[1] != 2:
         raise ValueError(f"pairs: expected shape (p, 2), got {array.shape}")
     return array
