@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """`Corpus`: packed once, updated in place, and never the owner of somebody else's memory."""
 
+import copy
 import gc
+import pickle
 import weakref
 
 import nearmiss as nm
@@ -25,6 +27,13 @@ def test_length_and_size():
     assert corpus.nbytes > 0
     larger = nm.Corpus(np.tile(ROWS, (100, 1)))
     assert ROWS.nbytes * 100 <= larger.nbytes < ROWS.nbytes * 100 * 4
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_copies_and_pickles_are_refused(duplicate):
+    """A shallow copy would share the packed rows, and an update of one spoil the other."""
+    with pytest.raises(TypeError, match="a Corpus cannot be pickled or copied; save"):
+        duplicate(nm.Corpus(ROWS))
 
 
 def test_metric_defaults_to_cosine():

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NoReturn, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -97,6 +97,13 @@ class Corpus:
         )
         self._matrix = matrix
         self._update_lock = threading.Lock()
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be copied or pickled: a copy would share rows that `update` replaces."""
+        raise TypeError(
+            "a Corpus cannot be pickled or copied; save() what was packed and load() it where it "
+            "is needed, or pack the embeddings there"
+        )
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write what packing computed to a file, so that `load` need not compute it again.
