@@ -2,6 +2,9 @@
 """What every output format must do, over the registry; and what each one's file holds."""
 
 import json
+import os
+import stat
+import sys
 
 import nearmiss as nm
 import numpy as np
@@ -98,6 +101,21 @@ def test_an_interrupt_leaves_nothing(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         write()
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes with a name")
+def test_a_pipe_or_device_is_not_replaced(entry, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match="pipe: a device or a pipe, not a file"):
+        entry.write(tmp_path / "pipe", mined())
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+
+
+def test_links_are_followed(entry, tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    entry.write(tmp_path / "link", mined())
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "target").is_file()
 
 
 def test_unknown_names_suggest_the_closest():

@@ -85,9 +85,19 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     """Open a temporary file beside ``path`` that takes its place when the block succeeds.
 
     A reader sees the old file or the new one, never half of either, and an error or Ctrl-C
-    leaves no trace.
+    leaves no trace. Links are followed.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    ValueError
+        If ``path`` is something else than a file, such as a pipe or a device like ``/dev/null``:
+        a file would take its place.
     """
-    target = Path(path)
+    target = Path(os.path.realpath(path))
+    if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+        raise ValueError(f"{os.fspath(path)}: a device or a pipe, not a file")
     temporary = target.with_name(f".{target.name}.{uuid4().hex[:8]}.tmp")
     try:
         with open(temporary, "xb") as file:
