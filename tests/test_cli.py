@@ -4,6 +4,7 @@
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -300,7 +301,7 @@ def bad_inputs():
     yield ["--positives", "qrels.tsv"], "qrels.tsv: line 2: query 'q0' is not in query_ids"
     yield ["--positives", "bad.tsv"], "bad.tsv: line 2: expected 3 columns"
     yield ["--query-ids", "c.txt"], "--query-ids: expected 12, one per query, got 50"
-    yield ["--corpus-ids", "q.txt"], "ids: expected 50, one per corpus row, got 12"
+    yield ["--corpus-ids", "q.txt"], "--corpus-ids: expected 50, one per corpus row, got 12"
     yield ["--query-ids", "twice.txt"], "--query-ids: rows 0 and 11 have the same id 'a0'"
     yield ["--query-ids", "gap.txt"], "gap.txt: line 2 is empty"
     yield ["--query-ids", "latin.txt"], "latin.txt: not UTF-8 text"
@@ -322,7 +323,9 @@ def bad_inputs():
     yield ["--max-score", "nan"], "max_score: must be finite, got nan"
     yield ["--relative-margin", "0.1"], "relative_margin: needs positives"
     yield ["--query-groups", "q.txt"], "query_groups: needs"
-    yield ["--corpus-groups", "q.txt", "--query-groups", "q.txt"], "groups: expected 50"
+    yield ["--corpus-groups", "q.txt", "--query-groups", "q.txt"], "--corpus-groups: expected 50"
+    yield ["--corpus", "p.npy"], "--corpus: expected a 2-dimensional array"
+    yield ["--probes", "0"], "--probes: must be at least 1, got 0"
     yield (
         ["--precision", "int4"],
         "precision: expected one of 'auto', 'float32', 'int16', 'int8', got 'int4'",
@@ -377,6 +380,61 @@ def test_unknown_judgements_can_be_left_out(files):
     given = ["--positives", "more.tsv", "--query-ids", "q.txt", "--corpus-ids", "c.txt"]
     assert run(*given) == 2
     assert run(*given, "--ignore-unknown") == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes with a name")
+def test_a_pipe_is_no_output(files, capsys):
+    """Nor is a device: as /dev/null, a file would take its place."""
+    os.mkfifo("pipe")
+    assert run(output="pipe") == 2
+    assert "--output: pipe is a device or a pipe, not a file" in capsys.readouterr().err
+    assert stat.S_ISFIFO(os.stat("pipe").st_mode)
+
+
+def test_a_folder_that_is_not_writable_is_refused_before_the_search(files, monkeypatch, capsys):
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    monkeypatch.setattr(cli, "Corpus", None)  # packing would fail
+    assert run() == 2
+    assert "is not writable" in capsys.readouterr().err
+
+
+def test_a_link_stays_a_link(files):
+    os.mkdir("results")
+    os.symlink(os.path.join("results", "new.safetensors"), "out.safetensors")
+    assert run() == 0
+    assert os.path.islink("out.safetensors")
+    assert len(nm.Negatives.load(os.path.join("results", "new.safetensors")).counts) == N
+    assert os.listdir("results") == ["new.safetensors"]
+
+
+@pytest.mark.parametrize(("limit", "code"), [("60", 0), ("0", 3)])
+def test_a_reader_that_leaves_costs_nothing(files, limit, code):
+    """As behind `| true`: the file is there, the exit code the same, and nobody complains."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    given = ["--queries", "q.npy", "--corpus", "c.npy", "-o", "out.safetensors"]
+    missing = ["--num-negatives", "55", "--max-shortage", limit]
+    done = subprocess.run(
+        [sys.executable, "-m", "nearmiss", "mine", *given, *missing],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writer)
+    assert done.returncode == code
+    assert "pipe" not in done.stderr.lower()
+    assert len(nm.Negatives.load("out.safetensors").counts) == N
+
+
+def test_the_output_is_written_before_the_summary(files, monkeypatch):
+    def fail(*_, **__):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("builtins.print", fail)
+    with pytest.raises(OSError, match="no space"):
+        run()
+    assert len(nm.Negatives.load("out.safetensors").counts) == N
 
 
 @pytest.mark.parametrize("arguments", [[], ["mien"], ["mine"], ["mine", "-o", "x"]])

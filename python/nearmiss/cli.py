@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         args = build_parser().parse_args(argv)
         code: int = args.run(args)
         return code
-    except (ValueError, TypeError, KeyError, OSError, ImportError) as error:
+    except (ValueError, TypeError, KeyError, OSError, ImportError, MemoryError) as error:
         print(f"nearmiss: error: {_one_line(error)}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
@@ -49,6 +49,28 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _one_line(error: Exception) -> str:
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     return " ".join(text.split()) or type(error).__name__
+
+
+def _print(text: object) -> None:
+    """Print, unless nobody reads any more, as behind ``| head``."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # What is left in the buffer goes nowhere instead of failing once more at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextmanager
+def _called(**options: str) -> Iterator[None]:
+    """Name the option in errors about an argument that is called otherwise in Python."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        name, _, rest = str(error).partition(": ")
+        if name not in options:
+            raise
+        kind = ValueError if isinstance(error, ValueError) else TypeError
+        raise kind(f"{options[name]}: {rest}") from None
 
 
 class _Parser(argparse.ArgumentParser):
@@ -186,13 +208,14 @@ def _run_mine(args: argparse.Namespace) -> int:
     limits = _limits(args, query_ids, corpus_ids)
     positive_scores = _optional(read_npy, args.positive_scores)
     # Packing is the first long work: every file has been read and every text parsed before it.
-    corpus = Corpus(
-        embeddings,
-        metric=args.metric,
-        ids=corpus_ids,
-        groups=_optional(_read_groups, args.corpus_groups),
-        num_threads=args.num_threads,
-    )
+    with _called(embeddings="--corpus", ids="--corpus-ids", groups="--corpus-groups"):
+        corpus = Corpus(
+            embeddings,
+            metric=args.metric,
+            ids=corpus_ids,
+            groups=_optional(_read_groups, args.corpus_groups),
+            num_threads=args.num_threads,
+        )
     with _progress(enabled=not args.no_progress) as progress:
         negatives = mine(
             queries,
@@ -217,7 +240,8 @@ def _run_mine(args: argparse.Namespace) -> int:
 def _probes(args: argparse.Namespace) -> Probes | None:
     if args.probes is None and args.recall is None:
         return None
-    return Probes(args.probes, recall=args.recall)
+    with _called(p="--probes", recall="--recall"):
+        return Probes(args.probes, recall=args.recall)
 
 
 def _limits(
@@ -257,13 +281,15 @@ def _finish(
     max_shortage: float | None,
 ) -> int:
     """Write the output, print the summary and return the exit code."""
-    print(negatives.stats)
     missing = negatives.stats["requested"] - negatives.stats["returned"]
     if missing and args.on_shortage == "error":
+        _print(negatives.stats)
         return _report_shortage(missing, "--on-shortage error; nothing was written")
+    # First of all: whatever becomes of the summary, the work is not lost.
     output_format.write(args.output, negatives, query_ids=query_ids)
+    _print(negatives.stats)
     rows, columns = negatives.indices.shape
-    print(
+    _print(
         f"Wrote {args.output} ({output_format.name}: {rows:,} queries, up to {columns} negatives)"
     )
     if max_shortage is None:
@@ -351,8 +377,13 @@ def _check_output_path(args: argparse.Namespace) -> None:
     output: Path = args.output
     if output.is_dir():
         raise ValueError(f"--output: {output} is a folder")
+    if output.exists() and not output.is_file():
+        raise ValueError(f"--output: {output} is a device or a pipe, not a file")
     if not output.parent.is_dir():
         raise ValueError(f"--output: there is no folder {output.parent}")
+    folder = os.path.dirname(os.path.realpath(output))  # links are followed
+    if not os.access(folder, os.W_OK):
+        raise ValueError(f"--output: the folder {folder} is not writable")
     if not output.exists():
         return
     given = [str(value) for name, value in vars(args).items() if name != "output"]
@@ -417,12 +448,12 @@ def _run_demo(args: argparse.Namespace) -> int:
 
 
 def _run_strategies(args: argparse.Namespace) -> int:
-    print(strategies.available())
+    _print(strategies.available())
     return DONE
 
 
 def _run_info(args: argparse.Namespace) -> int:
     for name, value in build_info().items():
-        print(f"{name:<16} {value}")
-    print(f"{'runnable targets':<16} {', '.join(simd_targets())}")
+        _print(f"{name:<16} {value}")
+    _print(f"{'runnable targets':<16} {', '.join(simd_targets())}")
     return DONE
