@@ -191,6 +191,8 @@ def test_arguments_are_checked_at_once(path, tmp_path):
         nm.loaders.HardNegativeCollator(path, num_negatives=0)
     with pytest.raises(FileNotFoundError):
         nm.loaders.HardNegativeCollator(tmp_path / "none", num_negatives=1)
+    with pytest.raises(TypeError, match="negatives_or_path: expected .* got None"):
+        nm.loaders.HardNegativeCollator(None, num_negatives=1)
     with pytest.raises(ValueError, match="epoch: must be at least 0"):
         nm.loaders.HardNegativeCollator(path, num_negatives=1).set_epoch(-1)
 
@@ -311,6 +313,7 @@ def test_generation_tells_the_table(tmp_path):
         ({"embeddings": np.ones((59, 3))}, ValueError, "embeddings: expected 60, .* got 59"),
         ({"embeddings": np.ones(60)}, ValueError, "embeddings: expected a 2-dimensional array"),
         ({"embeddings": "none.npy"}, FileNotFoundError, "none.npy"),
+        ({"embeddings": __file__}, ValueError, "test_collate.py: not a .npy file"),
     ],
 )
 def test_what_cannot_be_added_is_refused_at_once(path, keywords, error, message):

@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 
-def read_npy(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
-    """Map the array of a `.npy` file into memory, read-only.
+def read_npy(path: str | os.PathLike[str], mode: Literal["r", "c"] = "r") -> npt.NDArray[Any]:
+    """Map the array of a `.npy` file into memory, read-only or, with ``"c"``, copy-on-write.
 
     Raises
     ------
@@ -24,7 +24,7 @@ def read_npy(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
         if file.read(6) != b"\x93NUMPY":
             raise ValueError(f"{os.fspath(path)}: not a .npy file")
     try:
-        array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        array: npt.NDArray[Any] = np.load(path, mmap_mode=mode, allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise ValueError(f"{os.fspath(path)}: {error}") from error
     return array

@@ -256,6 +256,11 @@ def _source(
 ) -> Negatives | TableFolder | str:
     if isinstance(given, (Negatives, TableFolder)):
         return given
+    if not isinstance(given, (str, os.PathLike)):
+        raise TypeError(
+            "negatives_or_path: expected nearmiss.Negatives, a TableFolder or a path, "
+            f"got {given!r}"
+        )
     path = os.path.abspath(given)
     return TableFolder(path) if os.path.isdir(path) else path
 

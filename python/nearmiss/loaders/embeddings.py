@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from nearmiss.arrays import Int64, as_matrix
+from nearmiss.formats.npy import read_npy
 
 
 class EmbeddingRows:
@@ -48,7 +49,7 @@ class EmbeddingRows:
         if self._rows is None:
             assert self._path is not None
             # Copy-on-write: torch wants memory it could write to.
-            self._rows = _as_tensor(np.load(self._path, mmap_mode="c", allow_pickle=False))
+            self._rows = _as_tensor(read_npy(self._path, "c"))
         return self._rows
 
 
