@@ -451,6 +451,22 @@ def test_a_failed_call_leaves_the_corpus_usable():
             ValueError,
             "corpus_values: expected 4, one per corpus row, got 3",
         ),
+        (
+            [[0.5, 0.4]],
+            [[2**32 - 2, 1]],
+            {},
+            ValueError,
+            r"indices: query 0 .* 4294967294; corpus rows go from 0 to 2\^32 - 3",
+        ),
+        ([[0.5]], [[1]], {"positives": [[2**40]]}, ValueError, "positives: query 0 .* 1099"),
+        ([[0.5]], [[1]], {"exclude": [[2**40]]}, ValueError, "exclude: query 0 .* 1099"),
+        (
+            [[0.5]],
+            [[1]],
+            {"exclude_self": True, "query_ids": [2**40]},
+            ValueError,
+            "exclude_self: query 0 .* 1099",
+        ),
     ],
 )
 def test_bad_candidates_are_refused(scores, indices, more, error, names):

@@ -86,6 +86,13 @@ float candidate_reference(const Limits& limits, std::size_t query, std::span<con
     return reference_score(scores, limits.margin_reference);
 }
 
+void require_row(const char* argument, std::size_t query, std::int64_t row) {
+    if (row >= -1 && row < kRowLimit) return;
+    throw InvalidArgument(std::string(argument) + ": query " + std::to_string(query) +
+                          " refers to corpus row " + std::to_string(row) +
+                          "; corpus rows go from 0 to 2^32 - 3, and -1 means none");
+}
+
 // Checks the candidates and returns how many rows the corpus must have at least.
 std::size_t check_candidates(const Candidates& candidates, const Limits& limits) {
     require(candidates.scores.size() == candidates.num_queries * candidates.num_candidates &&
@@ -93,18 +100,23 @@ std::size_t check_candidates(const Candidates& candidates, const Limits& limits)
             "indices: expected the shape of scores");
     std::int64_t largest = -1;
     for (std::size_t i = 0; i < candidates.rows.size(); ++i) {
-        const std::int64_t row = candidates.rows[i];
-        if (row < -1 || row >= kRowLimit)
-            throw InvalidArgument("indices: query " +
-                                  std::to_string(i / candidates.num_candidates) +
-                                  " has the candidate " + std::to_string(row));
-        largest = std::max(largest, row);
+        require_row("indices", i / candidates.num_candidates, candidates.rows[i]);
+        largest = std::max(largest, candidates.rows[i]);
     }
-    // Lists may name rows that are not among the candidates.
-    for (const ListsView& lists : {limits.positives, limits.exclude})
-        for (const std::int64_t row : lists.rows) largest = std::max(largest, row);
-    for (const std::int64_t row : limits.self_rows) largest = std::max(largest, row);
-    require(largest < kRowLimit, "positives: a row is beyond 2^32 - 2");
+    // Limits may name rows that are not among the candidates.
+    for (std::size_t query = 0; query < candidates.num_queries; ++query) {
+        for (const std::int64_t row : limits.positives.list(query)) {
+            require_row("positives", query, row);
+            largest = std::max(largest, row);
+        }
+        for (const std::int64_t row : limits.exclude.list(query)) {
+            require_row("exclude", query, row);
+            largest = std::max(largest, row);
+        }
+        if (limits.self_rows.empty()) continue;
+        require_row("exclude_self", query, limits.self_rows[query]);
+        largest = std::max(largest, limits.self_rows[query]);
+    }
     return static_cast<std::size_t>(largest + 1);
 }
 
