@@ -305,6 +305,14 @@ def bad_inputs():
     yield ["--query-ids", "twice.txt"], "--query-ids: rows 0 and 11 have the same id 'a0'"
     yield ["--query-ids", "gap.txt"], "gap.txt: line 2 is empty"
     yield ["--query-ids", "latin.txt"], "latin.txt: not UTF-8 text"
+    yield (
+        ["--query-ids", "blanks.txt", "--output", "out.trec"],
+        "trec: query id 'a 1' cannot stand in a column",
+    )
+    yield (
+        ["--corpus-ids", "many.txt", "--output", "out.trec"],
+        "trec: corpus id 'a 49' cannot stand in a column",
+    )
     yield ["--exclude-self", "--query-ids", "q.txt"], "give both --query-ids and --corpus-ids"
     yield (
         ["--exclude-self", "--query-ids", "q.txt", "--corpus-ids", "c.txt"],
@@ -355,6 +363,8 @@ def bad_files(files):
     write_lines("bad.tsv", ["q0\td0\t1", "q1\td1"])
     write_lines("twice.txt", [f"a{row % (N - 1)}" for row in range(N)])
     write_lines("gap.txt", ["a", "", "b"])
+    write_lines("blanks.txt", [f"a {row}" if row else "a" for row in range(N)])
+    write_lines("many.txt", [f"a{row}" for row in range(M - 1)] + ["a 49"])
     write_lines("huge.tsv", ["0\t99999999999999999999\t1"])
     for name in ("latin.txt", "latin.tsv"):
         with open(name, "wb") as file:

@@ -164,6 +164,12 @@ def test_misspelt_names_get_the_closest_suggested(name):
         parse(f"{name}:no_such_parameter=1")
 
 
+@pytest.mark.parametrize("value", [None, 3, b"top", nm.strategies.Top()])
+def test_only_text_is_parsed(value):
+    with pytest.raises(TypeError, match="strategy: expected text such as 'top'"):
+        parse(value)
+
+
 @every_strategy
 def test_rows_are_admissible_distinct_and_in_order(name, num_threads):
     found = limited(name, num_threads=num_threads)

@@ -204,6 +204,9 @@ def _run_mine(args: argparse.Namespace) -> int:
     if query_ids is not None:
         as_unique_ids(query_ids, "--query-ids", len(queries), "query")
     corpus_ids = _optional(read_ids, args.corpus_ids)
+    if output_format.check_ids is not None:
+        output_format.check_ids(query_ids or (), "query")
+        output_format.check_ids(corpus_ids or (), "corpus")
     positives = _read_lists(args.positives, query_ids, corpus_ids, args)
     limits = _limits(args, query_ids, corpus_ids)
     positive_scores = _optional(read_npy, args.positive_scores)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +44,9 @@ class Format:
     write : Writer
     read : callable, optional
         ``read(path) -> Negatives``, where everything can be read back.
+    check_ids : callable, optional
+        ``check_ids(ids, side)`` raises ValueError for an id that cannot be written, so that this
+        is known before a long search; ``side`` is ``"query"`` or ``"corpus"``.
     """
 
     name: str
@@ -51,6 +54,7 @@ class Format:
     summary: str
     write: Writer
     read: Callable[[str | os.PathLike[str]], Negatives] | None = None
+    check_ids: Callable[[Iterable[Any], str], None] | None = None
 
 
 _registry: dict[str, Format] = {}

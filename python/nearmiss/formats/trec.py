@@ -11,7 +11,7 @@ id with a blank in it cannot be written. A query without results has no line.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nearmiss.arrays import check_number
@@ -50,6 +50,12 @@ def write(
                 score = negatives.scores[row, column]
                 line = f"{name} Q0 {document} {column + 1} {score!s} {TAG}\n"
                 file.write(line.encode())
+
+
+def check_ids(ids: Iterable[Any], side: str) -> None:
+    """Raise ValueError for an id that is empty or holds a blank."""
+    for value in ids:
+        _column(value, side)
 
 
 def _column(value: Any, side: str) -> str:
@@ -107,5 +113,6 @@ register(
         suffixes=(".trec", ".run"),
         summary="a TREC run: query Q0 document rank score tag",
         write=write,
+        check_ids=check_ids,
     )
 )

@@ -244,7 +244,11 @@ def parse(text: str) -> Strategy:
     ValueError
         For an unknown name (the closest known one is suggested), an unknown or repeated
         parameter, or a value that does not fit.
+    TypeError
+        For anything but text.
     """
+    if not isinstance(text, str):
+        raise TypeError(f"strategy: expected text such as 'top', got {text!r}")
     name, _, rest = text.strip().partition(":")
     name = check_choice(name.strip(), "strategy", sorted(_registry))
     cls = _registry[name]
