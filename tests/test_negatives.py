@@ -543,3 +543,22 @@ def test_no_pickle_is_involved(table, path):
     table.save(path)
     assert b"pickle" not in path.read_bytes()
     assert not path.read_bytes().startswith(b"\x80")
+
+
+@pytest.mark.parametrize("form", ["rows", "padded", "csr"])
+def test_a_table_does_not_change_with_the_arrays_it_was_made_from(form):
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((20, 6), dtype=np.float32)
+    rows, ids, labels = np.arange(5), np.arange(5) + 3, np.arange(20)
+    given = {"rows": rows, "padded": rows[:, None], "csr": (np.arange(6), rows)}[form]
+    corpus = nm.Corpus(vectors, ids=labels, groups=labels)
+    table = nm.mine(vectors[:5], corpus, given, num_negatives=2, query_ids=ids)
+    triplets, found = table.to_triplets(), table.ids.copy()
+    for array in (rows, ids, labels):
+        array[:] = 19
+    assert np.array_equal(table.to_triplets(), triplets)
+    assert np.array_equal(table.query_ids, np.arange(5) + 3)
+    assert np.array_equal(corpus.ids, np.arange(20))
+    assert np.array_equal(corpus.groups, np.arange(20))
+    again = nm.mine(vectors[:5], corpus, np.arange(5), num_negatives=2, query_ids=np.arange(5) + 3)
+    assert np.array_equal(again.ids, found)

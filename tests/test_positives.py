@@ -293,6 +293,13 @@ def test_pairs_must_be_pairs():
             nm.Positives.from_pairs(wrong)
 
 
+def test_positives_do_not_change_with_the_arrays_they_were_made_from():
+    rows = np.arange(3)
+    made = nm.Positives(rows, rows)
+    rows[:] = 29
+    assert (made.query_rows.tolist(), made.corpus_rows.tolist()) == ([0, 1, 2], [0, 1, 2])
+
+
 def test_positives_are_frozen():
     with pytest.raises(AttributeError):
         FORMS["pairs"].num_queries = 9

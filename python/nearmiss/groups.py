@@ -39,7 +39,7 @@ class CorpusGroups:
     @classmethod
     def of(cls, groups: Any, num_rows: int | None, name: str) -> CorpusGroups:
         """Check labels, one per corpus row, and give them codes."""
-        labels = as_group_labels(groups, name, num_rows, "corpus row")
+        labels = as_group_labels(groups, name, num_rows, "corpus row").copy()
         present = _is_present(labels)
         codes = np.full(len(labels), -1, dtype=np.int64)
         distinct, codes[present] = np.unique(labels[present], return_inverse=True)

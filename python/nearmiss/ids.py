@@ -52,14 +52,14 @@ def _as_strings(array: npt.NDArray[Any], name: str, length: int | None, what: st
 
 
 def as_unique_ids(value: Any, name: str, length: int | None = None, what: str = "row") -> Labels:
-    """Return ids (see `as_labels`), each once and none missing.
+    """Return a copy of ids (see `as_labels`), each once and none missing.
 
     Raises
     ------
     ValueError
         If an id is missing or occurs twice; the message names the rows.
     """
-    labels = as_labels(value, name, length, what)
+    labels = as_labels(value, name, length, what).copy()
     if labels.dtype == object:
         for row, item in enumerate(labels):
             if item is None:

@@ -103,8 +103,8 @@ class Positives:
         if len(queries) and min(queries.min(), rows.min()) < 0:
             at = int(np.argmax((queries < 0) | (rows < 0)))
             raise ValueError(f"pairs: pair {at} is ({queries[at]}, {rows[at]}); rows start at 0")
-        object.__setattr__(self, "query_rows", queries)
-        object.__setattr__(self, "corpus_rows", rows)
+        object.__setattr__(self, "query_rows", queries.copy())
+        object.__setattr__(self, "corpus_rows", rows.copy())
 
     @classmethod
     def from_pairs(
@@ -427,7 +427,10 @@ def _check_range(pairs: _Pairs, name: str, num_rows: int | None) -> None:
 
 
 def grouped(queries: Int64, rows: Int64, num_queries: int) -> Lists:
-    """Return pairs in any order as lists per query; rows of -1 are none, duplicates are merged."""
+    """Return pairs in any order as lists per query; rows of -1 are none, duplicates are merged.
+
+    The lists are kept in tables, so they never share memory with what the user gave.
+    """
     present = rows >= 0
     if not present.all():
         queries, rows = queries[present], rows[present]
@@ -435,7 +438,7 @@ def grouped(queries: Int64, rows: Int64, num_queries: int) -> Lists:
         queries, rows = _sort_pairs(queries, rows)
     indptr = np.zeros(num_queries + 1, dtype=np.int64)
     np.cumsum(np.bincount(queries, minlength=num_queries), out=indptr[1:])
-    return Lists(indptr, np.ascontiguousarray(rows, dtype=np.int64))
+    return Lists(indptr, np.array(rows, dtype=np.int64))
 
 
 def _in_order(queries: Int64, rows: Int64) -> bool:

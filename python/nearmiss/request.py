@@ -298,7 +298,7 @@ def check_query_ids(query_ids: npt.ArrayLike | None, count: int) -> Int64:
     """Return the ids, all different and not negative; without them the row numbers."""
     if query_ids is None:
         return np.arange(count, dtype=np.int64)
-    ids = as_integers(query_ids, "query_ids", count, "query")
+    ids = as_integers(query_ids, "query_ids", count, "query").copy()  # tables keep it
     if len(ids) and ids.min() < 0:
         row = int((ids < 0).argmax())
         raise ValueError(f"query_ids: query {row} has {ids[row]}; ids start at 0")
