@@ -218,6 +218,29 @@ def test_an_unknown_simd_target_is_named():
 # --- fork and spawn -------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("num_threads", [1, 2])
+def test_a_daemon_thread_does_not_abort_the_end_of_the_process(num_threads):
+    """It is waiting for the GIL, to report or to return, when the interpreter ends."""
+    code = f"""
+        import threading
+        import nearmiss as nm
+        import numpy as np
+
+        rows = np.random.default_rng(0).standard_normal((60_000, 64), dtype=np.float32)
+        searching = threading.Event()
+
+        def search():
+            while True:
+                nm.mine(
+                    rows, rows, num_threads={num_threads}, progress=lambda _: searching.set()
+                )
+
+        threading.Thread(target=search, daemon=True).start()
+        assert searching.wait(60)
+    """
+    run(code)
+
+
 @fork
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_results_before_and_after_a_fork_in_parent_and_child():

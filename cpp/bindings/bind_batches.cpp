@@ -47,7 +47,7 @@ Array<std::int64_t> bound_balanced_two_means(const py::array& vectors,
     const Execution execution = make_execution(num_threads, std::move(progress));
     std::vector<std::int64_t> leaves;
     {
-        const py::gil_scoped_release release;
+        const WithoutGil release;
         leaves = balanced_two_means(view, depth, seed, execution);
     }
     const auto size = static_cast<py::ssize_t>(leaves.size());

@@ -43,7 +43,7 @@ std::unique_ptr<PyCorpus> make_corpus(const py::array& rows,
     const Precision wanted = parse_precision(precision);
     const Metric parsed = parse_metric(metric);
     const Execution execution = make_execution(num_threads, py::none());
-    const py::gil_scoped_release release;
+    const WithoutGil release;
     // Released only while packing: the array's reference is taken under the GIL.
     return std::unique_ptr<PyCorpus>(
         new PyCorpus{{}, py::none(), Corpus(view, parsed, span_of(groups), execution, wanted)});
@@ -112,7 +112,7 @@ std::unique_ptr<PyCorpus> restore_corpus(const py::array& rows,
 void move_rows(PyCorpus& self, const py::array& rows, const std::string& element_type) {
     const MatrixView view = matrix_view(rows, element_type);
     {
-        const py::gil_scoped_release release;
+        const WithoutGil release;
         self.corpus.move_rows(view);
     }
     self.rows = rows;
@@ -128,7 +128,7 @@ void update(PyCorpus& self,
         require(position >= 0 && static_cast<std::size_t>(position) < self.corpus.num_rows(),
                 "rows: " + std::to_string(position) + " is not a corpus row");
     const Execution execution = make_execution(num_threads, py::none());
-    const py::gil_scoped_release release;
+    const WithoutGil release;
     self.corpus.update(span_of(positions), view, execution);
 }
 

@@ -46,7 +46,7 @@ std::unique_ptr<PyPoints> make_points(const py::array& rows,
     const Execution execution = make_execution(num_threads, py::none());
     std::unique_ptr<PyPoints> made;
     {
-        const py::gil_scoped_release release;
+        const WithoutGil release;
         made.reset(new PyPoints{{}, {}, Points(view, parsed, span_of(weights), execution)});
     }
     made->rows = rows;
@@ -75,7 +75,7 @@ py::array_t<std::int64_t> seed(const PyPoints& self,
     const Execution execution = make_execution(num_threads, std::move(progress));
     std::vector<std::int64_t> rows;
     {
-        const py::gil_scoped_release release;
+        const WithoutGil release;
         rows = seed_rows(self.points, num_clusters, seeding, execution);
     }
     const auto size = static_cast<py::ssize_t>(rows.size());
@@ -90,7 +90,7 @@ py::tuple bound_assign(const PyPoints& self,
     const Execution execution = make_execution(num_threads, std::move(progress));
     Assignment assignment;
     {
-        const py::gil_scoped_release release;
+        const WithoutGil release;
         assignment = assign(self.points, view, execution);
     }
     const auto n = static_cast<py::ssize_t>(self.points.size());
@@ -127,7 +127,7 @@ py::dict bound_lloyd(const PyPoints& self,
     const Execution execution = make_execution(num_threads, std::move(progress));
     Clustering found;
     {
-        const py::gil_scoped_release release;
+        const WithoutGil release;
         const Stopping stopping{max_iter, tol};
         found = size_limits ? limited_lloyd(self.points,
                                             view,

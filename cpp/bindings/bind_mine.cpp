@@ -226,7 +226,7 @@ py::dict to_dict(MineResult&& result) {
 // Calls sink(first_query, scores, rows, admissible, positive_scores) for each block.
 PoolSink python_sink(const py::function& sink) {
     return [&sink](PoolBlock&& block) {
-        const py::gil_scoped_acquire acquire;
+        const WithGil acquire;
         const auto n = static_cast<py::ssize_t>(block.num_queries);
         const auto width = static_cast<py::ssize_t>(block.width);
         sink(block.first_query,
@@ -250,7 +250,7 @@ py::tuple bound_topk(const py::array& queries,
     const Execution execution = make_execution(num_threads, std::move(progress));
     TopkResult result;
     {
-        const py::gil_scoped_release release;
+        const WithoutGil release;
         result = topk(view, corpus.corpus, k, parsed, execution, probes_of(probes));
     }
     const auto n = static_cast<py::ssize_t>(view.rows);
@@ -285,7 +285,7 @@ py::dict bound_mine(const py::array& queries,
     choice.probes = probes;
     MineResult result;
     {
-        const py::gil_scoped_release release;
+        const WithoutGil release;
         result = mine(view, corpus.corpus, limits.limits(), choice, execution);
     }
     return to_dict(std::move(result));
@@ -306,7 +306,7 @@ py::dict bound_mine_pools(const py::array& queries,
     const MatrixView view = matrix_view(queries, element_type);
     MineResult result;
     {
-        const py::gil_scoped_release release;
+        const WithoutGil release;
         result = mine_pools(
             view, corpus.corpus, limits.limits(), precision, execution, python_sink(sink), probes);
     }
@@ -335,7 +335,7 @@ py::dict bound_mine_candidates(const Array<float>& scores,
     const Candidates candidates = candidates_of(scores, rows);
     MineResult result;
     {
-        const py::gil_scoped_release release;
+        const WithoutGil release;
         result = mine_candidates(candidates, limits.limits(), options.choice(), execution);
     }
     return to_dict(std::move(result));
@@ -353,7 +353,7 @@ py::dict bound_candidate_pools(const Array<float>& scores,
     const Candidates candidates = candidates_of(scores, rows);
     MineResult result;
     {
-        const py::gil_scoped_release release;
+        const WithoutGil release;
         result = candidate_pools(candidates, limits.limits(), execution, python_sink(sink));
     }
     return to_dict(std::move(result));

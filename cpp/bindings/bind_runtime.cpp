@@ -46,11 +46,11 @@ Execution make_execution(std::size_t num_threads, py::object progress) {
     // Owned by shared_ptr: std::function copies must not touch reference counts without the GIL.
     auto callback =
         std::shared_ptr<py::object>(new py::object(std::move(progress)), [](py::object* object) {
-            const py::gil_scoped_acquire gil;
+            const WithGil gil;
             delete object;
         });
     return {num_threads, [callback](double fraction) {
-                const py::gil_scoped_acquire gil;
+                const WithGil gil;
                 if (PyErr_CheckSignals() != 0) throw py::error_already_set();
                 if (!callback->is_none()) (*callback)(fraction);
             }};

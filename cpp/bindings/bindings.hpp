@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "gil.hpp"
 #include "nearmiss/corpus.hpp"
 #include "nearmiss/runtime.hpp"
 
@@ -43,7 +44,7 @@ struct PyCorpus {
 template <class Work>
 auto without_gil(std::size_t num_threads, const Work& work) {
     const Execution execution = make_execution(num_threads, pybind11::none());
-    const pybind11::gil_scoped_release release;
+    const WithoutGil release;
     return work(execution);
 }
 
