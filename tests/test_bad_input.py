@@ -202,6 +202,34 @@ def test_a_memory_map(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not let a mapped file shrink")
+def test_a_memory_map_truncated_after_packing_is_refused(tmp_path):
+    code = """
+        import os, sys, numpy as np, nearmiss as nm
+        path = sys.argv[1]
+        np.save(path, np.ones((5000, 64), np.float32))
+        corpus = nm.Corpus(np.load(path, mmap_mode="r"))
+        os.truncate(path, 4096)
+        row = np.ones((1, 64))
+        for call in (lambda: nm.topk(row, corpus, 1), lambda: nm.mine(row, corpus),
+                     lambda: nm.mine(row, corpus, strategy="uniform"),
+                     lambda: corpus.update([0], row)):
+            try:
+                call()
+            except ValueError as error:
+                assert "corpus: the file behind this memory map is truncated" in str(error), error
+            else:
+                raise SystemExit("no error")
+    """
+    answer = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), str(tmp_path / "corpus.npy")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert answer.returncode == 0, (answer.returncode, answer.stdout, answer.stderr)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not let a mapped file shrink")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_truncated_memory_map_is_refused(tmp_path, dtype):
     """In a process of its own: what must not happen is a bus error."""

@@ -12,7 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from nearmiss import _core
-from nearmiss.arrays import Matrix, as_integers, as_matrix, check_choice, widen_bfloat16
+from nearmiss.arrays import (
+    Matrix,
+    as_integers,
+    as_matrix,
+    check_choice,
+    check_not_truncated,
+    widen_bfloat16,
+)
 from nearmiss.formats.packed import describe, read_packed, write_packed
 from nearmiss.groups import CorpusGroups
 from nearmiss.ids import Labels, as_unique_ids
@@ -208,6 +215,7 @@ class Corpus:
         self._core.update(positions, new_rows, self._core.element_type, threads)
 
     def _check_update(self, positions: npt.NDArray[np.int64], matrix: Matrix) -> None:
+        check_not_truncated(self._matrix.rows, "corpus")
         if len(positions) != len(matrix.rows):
             raise ValueError(
                 f"embeddings: expected {len(positions)} rows, one for each of rows, "

@@ -24,6 +24,7 @@ from nearmiss.arrays import (
     as_matrix,
     check_choice,
     check_integer,
+    check_not_truncated,
     check_seed,
 )
 from nearmiss.corpus import Corpus, as_corpus_matrix, check_metric
@@ -176,6 +177,7 @@ class Source:
         if isinstance(corpus, Corpus):
             if metric not in (None, corpus.metric):
                 raise ValueError(f"metric: {metric!r}, but the corpus has {corpus.metric!r}")
+            check_not_truncated(corpus._matrix.rows, "corpus")  # since it was packed
             return cls(corpus, None, corpus.metric, len(corpus), corpus.dim)
         matrix = as_corpus_matrix(corpus, "corpus")
         return cls(None, matrix, metric or "cosine", *matrix.rows.shape)
