@@ -132,6 +132,13 @@ def test_ragged_rows_are_refused():
         nm.topk([[1.0, 2.0], [3.0]], CORPUS[:, :2], 1)
 
 
+def test_a_column_of_vectors_gets_a_hint():
+    column = np.empty(3, dtype=object)
+    column[:] = list(CORPUS[:3])
+    with pytest.raises(ValueError, match=r"corpus.*shape \(3,\).*numpy\.stack"):
+        nm.topk(QUERIES, column, 1)
+
+
 def test_masked_and_sparse_arrays_are_refused():
     with pytest.raises(TypeError, match="masked"):
         nm.topk(np.ma.array(QUERIES, mask=QUERIES > 1), CORPUS, 1)

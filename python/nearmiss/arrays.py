@@ -68,8 +68,11 @@ def as_matrix(value: npt.ArrayLike, name: str) -> Matrix:
     """
     array, bfloat16 = _as_array(value, name)
     if array.ndim != 2:
+        column = array.ndim == 1 and array.dtype.hasobject
+        hint = "; numpy.stack makes one of a column of vectors" if column else ""
         raise ValueError(
             f"{name}: expected a 2-dimensional array (rows, dimensions), got shape {array.shape}"
+            + hint
         )
     if array.shape[1] == 0:
         raise ValueError(f"{name}: rows have no dimensions, got shape {array.shape}")

@@ -286,7 +286,7 @@ class KMeans:
         ----------
         X : array-like of shape (n, d)
             As `Corpus` takes it: float64 (rounded to float32 once), float32, float16, bfloat16,
-            int8 or uint8; numpy array, memory map, or CPU tensor of torch. Other integers are
+            int8 or uint8; numpy array, memory map, or tensor of torch. Other integers are
             converted to float64 first.
         y : ignored
         sample_weight : array-like of shape (n,), optional

@@ -37,9 +37,9 @@ class Corpus:
     ----------
     embeddings : array-like of shape (m, d)
         float64 (rounded to float32 once), float32, float16, bfloat16, int8 or uint8; numpy
-        array, memory map, or CPU tensor of torch. A suitable array (not float64, elements of a
-        row adjacent and aligned) is referred to, not copied: do not change it afterwards, use
-        `update`.
+        array, memory map, or tensor of torch (from another device it is copied). A suitable
+        array (not float64, elements of a row adjacent and aligned) is referred to, not copied:
+        do not change it afterwards, use `update`.
     metric : {"cosine", "ip", "l2"}
         Cosine similarity, inner product, or negative squared distance: higher is closer.
     ids : sequence of int or str, optional
@@ -115,7 +115,7 @@ class Corpus:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write what packing computed to a file, so that `load` need not compute it again.
 
-        The file is about a quarter of float32 embeddings in size, and takes the place of an older
+        The file is a quarter to a third of float32 embeddings in size, and takes the place of an older
         one at once and only when complete. It holds neither embeddings nor ids nor groups.
 
         Parameters

@@ -65,7 +65,8 @@ class Limits:
     within_groups : bool, default False
         Instead: only rows of the query's own group may be negatives.
     corpus_values : array-like of shape (m,), optional
-        A number for each corpus row, such as a date: integers up to 2**53 or finite floats.
+        A number for each corpus row, such as a date: integers up to 2**53 or finite floats. An
+        array is referred to, not copied.
     min_value, max_value : float or array-like of shape (n,), optional
         Keeps rows of which ``min_value <= value < max_value``, for all queries or one range for
         each; infinite for none. Half-open: a row dated as the query is not before it.
