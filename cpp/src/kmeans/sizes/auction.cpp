@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kmeans/sizes/auction.hpp"
 
+#include <algorithm>
+#include <functional>
 #include <limits>
 
 namespace nearmiss {
@@ -26,8 +28,9 @@ Auction::Auction(const Costs& costs,
     for (std::uint32_t row = 0; row < columns.size(); ++row) {
         const std::uint32_t cluster = costs.center(row * costs.width() + columns[row]);
         const Cost regret = regrets[row];
-        members_[cluster].emplace(regret == kFar ? kFar : prices[cluster] + regret, row);
+        members_[cluster].emplace_back(regret == kFar ? kFar : prices[cluster] + regret, row);
     }
+    for (std::vector<Member>& members : members_) std::ranges::sort(members, std::greater<>());
 }
 
 bool Auction::run(const std::vector<std::size_t>& capacities, TaskContext& context) {
@@ -49,29 +52,40 @@ bool Auction::run(const std::vector<std::size_t>& capacities, TaskContext& conte
 }
 
 void Auction::give_up_cheapest(std::uint32_t cluster) {
-    const auto [price, row] = members_[cluster].top();
-    members_[cluster].pop();
+    std::vector<Member>& members = members_[cluster];
+    const auto [price, row] = members.back();
+    members.pop_back();
     prices_[cluster] = price;
     homeless_.push_back(row);
+    if (members.empty()) return;
+    // What place() reads of the next to leave: it would mostly wait for that.
+    const std::uint32_t next = members.back().second;
+    __builtin_prefetch(costs_.candidates().centers_of(next).data());
+    __builtin_prefetch(costs_.candidates().scores_of(next).data());
 }
 
 std::uint32_t Auction::place(std::uint32_t row) {
     const std::size_t first = row * costs_.width();
     Cost least = kFar;
     Cost next = kFar;
+    std::uint32_t column = 0;
+    // Without branches, which nobody could predict.
     for (std::uint32_t j = 0; j < costs_.width(); ++j) {
         const Cost there = costs_[first + j] + prices_[costs_.center(first + j)];
-        if (there < least) {
-            next = least;
-            least = there;
-            columns_[row] = j;
-        } else if (there < next) {
-            next = there;
-        }
+        next = std::min(next, std::max(least, there));
+        const std::uint32_t other = column ^ j;
+        column ^= other & (std::uint32_t{0} - static_cast<std::uint32_t>(there < least));
+        least = std::min(least, there);
     }
-    const std::uint32_t cluster = costs_.center(first + columns_[row]);
+    columns_[row] = column;
+    const std::uint32_t cluster = costs_.center(first + column);
     const Cost stays = next == kFar ? kFar : prices_[cluster] + (next - least) + increment_;
-    members_[cluster].emplace(stays, row);
+    std::vector<Member>& members = members_[cluster];
+    const Member member(stays, row);
+    // From the end: most of those that come are among the first to leave again.
+    auto at = members.end();
+    while (at != members.begin() && *(at - 1) < member) --at;
+    members.insert(at, member);
     return cluster;
 }
 

@@ -4,8 +4,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
-#include <queue>
 #include <utility>
 #include <vector>
 
@@ -49,8 +47,8 @@ class Auction {
     const Cost increment_;
     std::vector<Cost>& prices_;
     std::vector<std::uint32_t>& columns_;
-    // By cluster, the first to leave on top.
-    std::vector<std::priority_queue<Member, std::vector<Member>, std::greater<>>> members_;
+    // By cluster, falling: the first to leave is the last.
+    std::vector<std::vector<Member>> members_;
     std::vector<std::uint32_t> homeless_;
 };
 

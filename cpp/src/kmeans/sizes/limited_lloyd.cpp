@@ -21,8 +21,11 @@ constexpr std::size_t kIterationsPerSearch = 16;
 // of them are offered to every row.
 constexpr std::size_t kRare = 2;
 constexpr std::size_t kOffered = 4;
-// What an assignment may cost above the least, in parts of the loss, as long as iterations lower it
-// by more than the other.
+// As long as iterations lower the loss by more than kSettled of it, an assignment may cost more
+// than the least. In parts of the loss: an auction's increment, summed over rows, and what room at
+// a price may cost. Auctions end far within their increments: with a quarter of this one, an
+// assignment of 200,000 rows to 2,048 clusters cost 3e-5 less.
+constexpr double kIncrement = 0x1p-6;
 constexpr double kTolerance = 0x1p-8;
 constexpr double kSettled = 0x1p-12;
 // For an auction, prices are right when no more than one of so many rows must move.
@@ -166,8 +169,8 @@ class LimitedLloyd {
     // False, and settled from here on, if the loss is hardly below that of the iteration before.
     // False too if it found nothing.
     bool auction(const Costs& costs, const std::vector<Cost>& regrets, std::vector<Cost> prices) {
-        const double increment =
-            kTolerance * loss() * costs.scale() / static_cast<double>(points_.size());
+        const double loss_before = loss() * costs.scale();  // in costs
+        const double increment = kIncrement * loss_before / static_cast<double>(points_.size());
         bool found = false;
         double gap = 0;  // in costs: room should have no price
         run_parallel(1, 1, execution_.at(done_ + part_ / 2), [&](std::size_t, TaskContext& task) {
@@ -181,8 +184,7 @@ class LimitedLloyd {
             }
         });
         const bool tight = limits_.most - limits_.least <= 1;
-        if (!found || (!tight && gap > increment * static_cast<double>(points_.size())))
-            return false;
+        if (!found || (!tight && gap > kTolerance * loss_before)) return false;
         settled_ = !result_.losses.empty() && loss() > (1 - kSettled) * result_.losses.back();
         if (!settled_) keep_prices(prices, 0, costs.scale());
         return !settled_;

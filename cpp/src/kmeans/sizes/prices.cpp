@@ -34,15 +34,15 @@ constexpr double kRidge = 1;         // for clusters that no edge leads to
 
 // A symmetric system: the Laplacian of a graph, restricted to some nodes.
 struct Laplacian {
-    const std::vector<std::pair<std::uint32_t, std::uint32_t>>& edges;
+    const std::vector<NearTie>& edges;
     const std::vector<double>& diagonal;
     const std::vector<std::uint8_t>& free;
 
     void multiply(const std::vector<double>& x, std::vector<double>& out) const {
         for (std::size_t c = 0; c < x.size(); ++c) out[c] = diagonal[c] * x[c];
-        for (const auto& [a, b] : edges) {
-            out[a] -= x[b];
-            out[b] -= x[a];
+        for (const NearTie& edge : edges) {
+            out[edge.best] -= x[edge.second];
+            out[edge.second] -= x[edge.best];
         }
         for (std::size_t c = 0; c < x.size(); ++c)
             if (free[c] == 0) out[c] = 0;
@@ -268,6 +268,28 @@ double PriceSearch::band_of(double share) const {
     return *at;
 }
 
+// In the order of the rows.
+std::vector<NearTie> PriceSearch::near_ties(double band, const std::vector<double>& prices) const {
+    const std::size_t rows = choices_.size();
+    const std::size_t tasks = (rows + kRowsPerTask - 1) / kRowsPerTask;
+    std::vector<std::vector<NearTie>> parts(tasks);
+    run_parallel(tasks, rows, execution_, [&](std::size_t task, TaskContext& context) {
+        const std::size_t begin = task * kRowsPerTask;
+        const std::size_t end = std::min(rows, begin + kRowsPerTask);
+        for (std::size_t row = begin; row < end; ++row) {
+            const auto [regret, best] = choices_[row];
+            if (regret >= band) continue;
+            // A row in the band goes to both clusters: half to each at the border between them.
+            parts[task].push_back({best, second_best(row, prices), 0.5 * (1 - regret / band)});
+        }
+        context.checkpoint(end - begin);
+    });
+    std::vector<NearTie> edges;
+    for (const std::vector<NearTie>& part : parts)
+        edges.insert(edges.end(), part.begin(), part.end());
+    return edges;
+}
+
 // In losses.
 std::vector<double> PriceSearch::newton_step(double band,
                                              double damping,
@@ -275,18 +297,12 @@ std::vector<double> PriceSearch::newton_step(double band,
     const std::vector<double> losses = in_losses(prices);
     std::vector<double> sizes(sizes_.begin(), sizes_.end());
     std::vector<double> diagonal(num_clusters_);
-    std::vector<std::pair<std::uint32_t, std::uint32_t>> edges;
-    for (std::size_t row = 0; row < choices_.size(); ++row) {
-        const Choice& choice = choices_[row];
-        if (choice.regret >= band) continue;
-        // A row in the band goes to both clusters: half to each at the border between them.
-        const double share = 0.5 * (1 - choice.regret / band);
-        const std::uint32_t second = second_best(row, losses);
-        sizes[choice.best] -= share;
-        sizes[second] += share;
-        edges.emplace_back(choice.best, second);
-        diagonal[choice.best] += 1;
-        diagonal[second] += 1;
+    const std::vector<NearTie> edges = near_ties(band, losses);
+    for (const NearTie& edge : edges) {
+        sizes[edge.best] -= edge.share;
+        sizes[edge.second] += edge.share;
+        diagonal[edge.best] += 1;
+        diagonal[edge.second] += 1;
     }
     // Clusters with room and without a price stay as they are.
     std::vector<std::uint8_t> free(num_clusters_);

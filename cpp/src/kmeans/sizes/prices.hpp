@@ -12,6 +12,14 @@
 
 namespace nearmiss {
 
+// A row that takes one cluster but nearly prefers another: the more nearly, the greater the share
+// of it, up to a half, that counts as there.
+struct NearTie {
+    std::uint32_t best;
+    std::uint32_t second;
+    double share;
+};
+
 // Newton's method on the dual of the assignment problem, as for semi-discrete optimal transport
 // (Kitagawa, Merigot and Thibert 2019). How sizes change with prices is the Laplacian of a graph
 // over the clusters: an edge for every row that nearly prefers another, within a band that narrows
@@ -49,6 +57,8 @@ class PriceSearch {
     void prefer(const std::vector<Cost>& prices);
     [[nodiscard]] std::size_t count_surplus();
     [[nodiscard]] double band_of(double share) const;
+    [[nodiscard]] std::vector<NearTie> near_ties(double band,
+                                                 const std::vector<double>& prices) const;
     [[nodiscard]] std::vector<double> newton_step(double band,
                                                   double damping,
                                                   const std::vector<Cost>& prices) const;
