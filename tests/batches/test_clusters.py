@@ -220,6 +220,7 @@ def test_batches_become_more_alike_with_cluster_size():
         ({"curriculum": [(0, 2), (3, 2)]}, ValueError, "curriculum: step 1, .* does not increase"),
         ({"curriculum": [(0, 0)]}, ValueError, "curriculum: cluster size of step 0"),
         ({"curriculum": [3]}, ValueError, "curriculum: step 0 is 3"),
+        ({"curriculum": 3}, TypeError, "curriculum: expected a list of .*, got 3"),
         ({"refresh_every": 0}, ValueError, "refresh_every"),
     ],
 )

@@ -86,6 +86,11 @@ def test_against_every_pair(problem, batch_size, drop_last, epoch, data):
     assert len(plan) == (problem.n // batch_size if drop_last else -(-problem.n // batch_size))
     batches = plan.batches(epoch)
     check(problem, plan, batches)
+    num_batches = data.draw(st.integers(1, problem.n))
+    roomy = NoConflict(
+        batch_size, **problem.arguments, neighbors=neighbors, num_batches=num_batches
+    )
+    check(problem, roomy, roomy.batches(epoch))
     again = NoConflict(batch_size, **problem.arguments, neighbors=neighbors, drop_last=drop_last)
     for name in ("indptr", "indices", "unplaced"):
         assert_same_bits(getattr(batches, name), getattr(again.batches(epoch), name), name)
@@ -182,6 +187,14 @@ def test_more_batches_make_more_room():
     assert not len(batches.unplaced)
 
 
+def test_more_batches_than_it_takes():
+    """None is empty: full ones give rows to them."""
+    batches = NoConflict(4, num_rows=10, num_batches=7).batches()
+    assert sorted(batches.sizes().tolist()) == [1, 1, 1, 1, 2, 2, 2]
+    assert sorted(batches.indices.tolist()) == list(range(10))
+    assert NoConflict(4, num_rows=10, num_batches=10).batches().sizes().tolist() == [1] * 10
+
+
 # --- hard neighbours ------------------------------------------------------------------------------
 
 
@@ -240,7 +253,9 @@ def test_seeds_and_epochs_differ():
         ({"groups": [0, 1], "positives": [[0]]}, ValueError, "groups: expected 1"),
         ({"positives": [[0], [-5]]}, ValueError, "positives: query 1 holds -5"),
         ({"positives": 7}, TypeError, "positives: expected one entry per row"),
-        ({"texts": ["a", "b"]}, ValueError, "num_rows"),
+        ({"texts": ["a", "b"]}, TypeError, "entry 0 is 'a'"),
+        ({"texts": "ab"}, TypeError, "texts: expected a list of columns"),
+        ({"texts": []}, ValueError, "num_rows: needed"),
         ({"texts": ["a", "b"], "num_rows": 2}, TypeError, "entry 0 is 'a'"),
         ({"texts": "ab", "num_rows": 2}, TypeError, "texts: expected a list of columns"),
         ({"texts": [["a"], ["b", "c"]]}, ValueError, "texts column 1: expected 1"),

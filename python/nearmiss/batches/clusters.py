@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -356,6 +357,8 @@ def as_clusters(value: Any, name: str, length: int | None = None) -> Int64:
 
 
 def _as_curriculum(value: Any) -> tuple[tuple[int, int], ...]:
+    if not isinstance(value, Iterable):
+        raise TypeError(f"curriculum: expected a list of (epoch, size), got {value!r}")
     steps: list[tuple[int, int]] = []
     for place, step in enumerate(value):
         if not hasattr(step, "__len__") or len(step) != 2:

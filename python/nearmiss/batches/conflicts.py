@@ -43,7 +43,7 @@ def find_conflicts(
     if groups is not None:
         keys.add_held(codes_of([("groups", groups)], num_rows))
     if texts is not None:
-        keys.add_held(codes_of(_text_columns(texts), num_rows))
+        keys.add_held(codes_of(text_columns(texts), num_rows))
     keys.add_documents(
         to_lists(documents, "documents", num_rows, None),
         to_lists(positives, "positives", num_rows, None),
@@ -128,7 +128,8 @@ def _pairs_of(lists: Lists) -> Int64:
     return np.stack([rows, lists.rows])
 
 
-def _text_columns(texts: Any) -> list[tuple[str, Any]]:
+def text_columns(texts: Any) -> list[tuple[str, Any]]:
+    """Return columns of texts, each with its name in errors."""
     if isinstance(texts, (str, bytes, Mapping)) or not hasattr(texts, "__iter__"):
         raise TypeError(
             f"texts: expected a list of columns, each with one text per row, "

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import heapq
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,11 +16,12 @@ from nearmiss.batches.base import (
     BatchPlan,
     Coverage,
     Stream,
+    join,
     keys_of,
     num_batches_of,
     shuffled,
 )
-from nearmiss.batches.conflicts import Conflicts, find_conflicts
+from nearmiss.batches.conflicts import Conflicts, find_conflicts, text_columns
 from nearmiss.positives import length_of
 
 
@@ -39,7 +41,8 @@ class NoConflict(BatchPlan):
     Parameters
     ----------
     batch_size : int
-        The most rows of a batch. Batches are smaller where conflicts leave nothing to add.
+        The most rows of a batch. Batches are smaller where conflicts leave nothing to add; none is
+        empty.
     documents : lists of int, optional
         The documents that each row brings into its batch, in any form that ``positives`` of `mine`
         takes: one per row, or several. Without it, its positives.
@@ -121,8 +124,10 @@ class NoConflict(BatchPlan):
         for name in ("documents", "positives", "groups", "neighbors"):
             if getattr(self, name) is not None:
                 return length_of(getattr(self, name), name)
-        if self.texts is not None and len(self.texts) and not isinstance(self.texts[0], str):
-            return length_of(self.texts[0], "texts column 0")
+        columns = [] if self.texts is None else text_columns(self.texts)
+        if columns:
+            name, first = columns[0]
+            return length_of(first, name)
         raise ValueError(
             "num_rows: needed where none of documents, positives, groups, texts and neighbors "
             "is given"
@@ -145,6 +150,7 @@ class NoConflict(BatchPlan):
             wanted=self.neighbors,
             onward=True,
         )
+        batches = _without_empty(batches)
         batch_numbers = np.arange(len(batches), dtype=np.int64)
         drawn = keys_of(batch_numbers, self.seed, epoch, Stream.ORDER)
         return _reorder(batches, np.lexsort((drawn, batches.sizes() < self.batch_size)))
@@ -186,6 +192,25 @@ def as_neighbors(value: Any, num_rows: int | None = None) -> Int64:
             f"or -1 for none"
         )
     return table
+
+
+def _without_empty(batches: Batches) -> Batches:
+    """Give each empty batch a row of the largest: alone it conflicts with nothing.
+
+    A loader cannot collate an empty batch. Where there is one, all rows are placed, and there are
+    no more batches than rows.
+    """
+    empty = np.flatnonzero(batches.sizes() == 0).tolist()
+    if not empty:
+        return batches
+    groups = list(batches)
+    largest = [(-len(group), number) for number, group in enumerate(groups)]
+    heapq.heapify(largest)
+    for number in empty:
+        size, giver = largest[0]
+        groups[number], groups[giver] = groups[giver][-1:], groups[giver][:-1]
+        heapq.heapreplace(largest, (size + 1, giver))
+    return join(groups, batches.unplaced)
 
 
 def _reorder(batches: Batches, order: Int64) -> Batches:
