@@ -296,6 +296,21 @@ def test_constant_data_and_one_point(init):
     assert model.n_iter_ <= 2
 
 
+def test_a_run_that_ends_early_can_leave_a_cluster_empty():
+    rows = np.array([[1.0], [2.0], [6.0], [7.0]], np.float32)
+    init = [[0.0], [0.5], [2.5]]
+    with pytest.warns(UserWarning, match="1 of 3 clusters are empty.*max_iter or tol"):
+        model = nm.KMeans(3, init=init, max_iter=1).fit(rows)
+    assert np.bincount(model.labels_, minlength=3).min() == 0
+    assert sorted(np.bincount(nm.KMeans(3, init=init, max_iter=2).fit(rows).labels_)) == [1, 1, 2]
+
+
+def test_rows_whose_distances_vanish_count_as_one():
+    rows = np.arange(4, dtype=np.float32)[:, None] * np.float32(1e-30)
+    with pytest.warns(UserWarning, match="1 of 2 clusters are empty.*float32"):
+        assert nm.KMeans(2).fit(rows).inertia_ == 0
+
+
 def test_unit_vectors_that_cancel_leave_the_centre():
     rows = np.array([[1.0, 0.0], [-1.0, 0.0]], np.float32)
     model = nm.KMeans(1, init=[[0.0, 2.0]], metric="cosine").fit(rows)
@@ -351,6 +366,8 @@ def with_(rows, row, value):
         ({}, ROWS[0], None, ValueError, "Reshape your data"),
         ({}, ROWS[:, :0], None, ValueError, "0 feature"),
         ({}, ROWS * 1j, None, ValueError, "Complex data not supported"),
+        ({}, np.full((3, 1), "a", object), None, ValueError, "X: could not convert string"),
+        ({}, np.full((3, 1), {}, object), None, TypeError, "X: float.. argument must be"),
         ({}, ROWS, [1, 1, 1, 1, 1], ValueError, "sample_weight: expected 6"),
         ({}, ROWS, [1, 1, -1, 1, 1, 1], ValueError, "sample_weight: .*row 2 has -1.0"),
         ({}, ROWS, [1, 1, 1, np.nan, 1, 1], ValueError, "sample_weight: .*row 3 has nan"),
@@ -363,6 +380,17 @@ def test_bad_input(parameters, rows, weights, error, message):
     with pytest.raises(error, match=message):
         model.fit(rows, sample_weight=weights)
     assert not hasattr(model, "cluster_centers_")
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("method", ["predict", "transform", "score"])
+def test_bad_rows_are_named_by_every_method(metric, method):
+    ask = getattr(nm.KMeans(2, metric=metric).fit(ROWS), method)
+    with pytest.raises(ValueError, match="X: row 3 has a NaN or infinite element"):
+        ask(with_(ROWS, 3, np.nan))
+    bad, message = (0, "is zero") if metric == "cosine" else (1e25, "is so large")
+    with pytest.raises(ValueError, match=f"X: row 4 {message}"):
+        ask(with_(ROWS, 4, bad))
 
 
 def test_a_failed_fit_leaves_the_model_as_it_was():
@@ -674,6 +702,28 @@ def test_tensors_lists_integers_and_strides():
     given = [rows, rows.tolist(), torch.tensor(rows, dtype=torch.bfloat16), wide[::2, 1:5]]
     for same in [*given, np.asfortranarray(rows.astype(np.float32))]:
         assert_same_bits(nm.KMeans(4).fit(same).cluster_centers_, expected.cluster_centers_)
+
+
+def test_centres_of_any_integers():
+    expected = nm.KMeans(2, init=ROWS[[0, 5]]).fit(ROWS)
+    for dtype in (np.int64, np.uint16, np.int8):
+        model = nm.KMeans(2, init=ROWS[[0, 5]].astype(dtype)).fit(ROWS)
+        assert_same_bits(model.cluster_centers_, expected.cluster_centers_)
+
+
+def test_another_number_of_clusters_in_a_later_batch():
+    model = nm.KMeans(2).partial_fit(ROWS)
+    before = model.cluster_centers_.copy()
+    with pytest.raises(ValueError, match="n_clusters: is 3, but earlier batches made 2"):
+        model.set_params(n_clusters=3).partial_fit(ROWS)
+    assert_same_bits(model.cluster_centers_, before)
+
+
+def test_batches_after_a_fit_begin_anew():
+    model = nm.KMeans(2, random_state=4).fit(ROWS[::-1] * 9).partial_fit(ROWS)
+    fresh = nm.KMeans(2, random_state=4).partial_fit(ROWS)
+    assert_same_bits(model.cluster_centers_, fresh.cluster_centers_)
+    assert_same_bits(model.counts_, fresh.counts_)
 
 
 @pytest.mark.parametrize("metric", METRICS)

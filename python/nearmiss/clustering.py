@@ -164,8 +164,9 @@ class KMeans:
     -----
     An empty cluster, the lowest first, gets the row of the greatest inertia (ties to the lower
     row) that has weight, is not alone in its cluster, and is no copy of a row given away in the
-    same iteration. Clusters stay empty only if fewer distinct rows than k have weight; `fit` then
-    warns.
+    same iteration. Clusters are empty in the end, and `fit` warns, if fewer distinct rows than k
+    have weight, where rows count as one whose distance rounds to 0 in float32; or if the run ended,
+    by ``max_iter`` or ``tol``, with a move of the centres that left one without rows.
 
     **Limited sizes** (``balanced``, ``max_cluster_size``). In place of each row's nearest centre,
     fits take the assignment of least total inertia among all within the limits, a minimum cost
@@ -181,6 +182,7 @@ class KMeans:
 
     X may be mapped from a file larger than memory: iterations walk over it in blocks and keep some
     20 bytes per row; seeding by ``"rejection"`` keeps 16 more while it lasts, the others 8 to 24.
+    ``"two-level"`` copies the rows of one coarse cluster at a time besides.
 
     Examples
     --------
@@ -286,7 +288,7 @@ class KMeans:
         ----------
         X : array-like of shape (n, d)
             As `Corpus` takes it: float64 (rounded to float32 once), float32, float16, bfloat16,
-            int8 or uint8; numpy array, memory map, or tensor of torch. Other integers are
+            int8 or uint8; numpy array, memory map, or tensor of torch. Other integers of numpy are
             converted to float64 first.
         y : ignored
         sample_weight : array-like of shape (n,), optional
@@ -305,7 +307,7 @@ class KMeans:
         Warns
         -----
         UserWarning
-            If clusters stay empty because there are fewer distinct rows than clusters.
+            If clusters are empty in the end; see Notes of the class.
         """
         request = self._check_parameters()
         matrix = _as_rows(X)
@@ -339,8 +341,9 @@ class KMeans:
         empty = int((best["cluster_weights"] == 0).sum())
         if empty:
             warnings.warn(
-                f"{empty} of {request.n_clusters} clusters are empty: fewer distinct rows than "
-                "clusters have weight",
+                f"{empty} of {request.n_clusters} clusters are empty: fewer rows that have weight "
+                "differ, as float32 distances tell, or max_iter or tol ended the run before these "
+                "clusters were given rows",
                 UserWarning,
                 stacklevel=2,
             )
@@ -361,15 +364,22 @@ class KMeans:
     ) -> KMeans:
         """Move the centres by one batch of rows (Sculley, "Web-scale k-means", WWW 2010).
 
-        The first batch draws the centres. Then every batch is assigned as a whole, and each centre
-        becomes the mean of all rows assigned to it so far, in whichever batch; under ``"cosine"``
-        the direction of that mean. Centres without rows stay where they are.
+        The first batch draws the centres, also after `fit`, whose clusters are forgotten. Then
+        every batch is assigned as a whole, and each centre becomes the mean of all rows assigned to
+        it so far, in whichever batch; under ``"cosine"`` the direction of such a mean, in which the
+        centre stands for its earlier rows. Centres without rows stay where they are.
         ``labels_`` and ``inertia_`` are those of the batch, to the centres that it moved.
 
         Parameters
         ----------
         X, y, sample_weight
             As for `fit`. The first batch needs at least ``n_clusters`` rows.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `fit`, and for limited sizes, another number of columns than before, or another
+            ``n_clusters``. The model is then as it was.
         """
         request = self._check_parameters()
         if request.limited:
@@ -379,6 +389,11 @@ class KMeans:
         first = not hasattr(self, "counts_")
         if not first:
             self._check_width(matrix)
+            if request.n_clusters != len(self.counts_):
+                raise ValueError(
+                    f"n_clusters: is {request.n_clusters}, but earlier batches made "
+                    f"{len(self.counts_)} clusters"
+                )
         row_weights = _as_weights(sample_weight, len(matrix.rows))
         points = _make_points(matrix, row_weights, request)
         if first:
@@ -429,6 +444,7 @@ class KMeans:
         request = self._check_parameters()
         matrix = _as_rows(X)
         self._check_width(matrix)
+        _make_points(matrix, None, request)  # refuses rows by the name of X
         k = len(self.cluster_centers_)
         centers = _core.Corpus(
             self.cluster_centers_, "float32", request.metric, None, request.threads
@@ -484,7 +500,7 @@ class KMeans:
         if not isinstance(self.init, str):
             if self.init_trials is not None:
                 raise ValueError("init_trials: given centres are not drawn")
-            return as_matrix(self.init, "init"), 0
+            return as_matrix(_as_real_numbers(self.init, "init"), "init"), 0
         law = check_choice(self.init, "init", _LAWS)
         if self.init_trials is None:
             greedy = 2 + int(math.log(max(1, check_integer(self.n_clusters, "n_clusters", 1))))
@@ -511,33 +527,40 @@ class KMeans:
 
 
 def _as_rows(X: Any) -> Matrix:
-    """Return X as the core takes it; numbers that `Corpus` refuses become float64 if real.
-
-    Messages say what scikit-learn's say, which its checks of estimators look for.
-    """
-    matrix = as_matrix(_as_real_numbers(X), "X")
+    """Return X as the core takes it."""
+    matrix = as_matrix(_as_real_numbers(X, "X"), "X")
     if len(matrix.rows) == 0:
         raise ValueError("X: empty, expected at least one row")
     return matrix
 
 
-def _as_real_numbers(X: Any) -> Any:
-    if not isinstance(X, np.ndarray):
-        if hasattr(X, "dtype") or not hasattr(X, "__array__"):
-            return X
-        X = np.asarray(X)
-    if X.dtype.kind == "c":
-        raise ValueError(f"X: Complex data not supported, got {X.dtype.name}")
-    if X.ndim == 1:
+def _as_real_numbers(value: Any, name: str) -> Any:
+    """Return numbers that `Corpus` refuses as float64 if they are real, all else as it is.
+
+    Messages say what scikit-learn's say, which its checks of estimators look for.
+    """
+    if not isinstance(value, np.ndarray):
+        if hasattr(value, "dtype") or not hasattr(value, "__array__"):
+            return value
+        value = np.asarray(value)
+    if value.dtype.kind == "c":
+        raise ValueError(f"{name}: Complex data not supported, got {value.dtype.name}")
+    if value.ndim == 1:
         raise ValueError(
-            f"X: expected a 2-dimensional array, got shape {X.shape}. Reshape your data: "
-            "X.reshape(1, -1) if it is one row, X.reshape(-1, 1) if rows have one element"
+            f"{name}: expected a 2-dimensional array, got shape {value.shape}. Reshape your data: "
+            f"{name}.reshape(1, -1) if it is one row, {name}.reshape(-1, 1) if rows have one "
+            "element"
         )
-    if X.ndim == 2 and X.shape[1] == 0:
-        raise ValueError(f"X: 0 feature(s) (shape={X.shape}) while a minimum of 1 is required.")
-    if X.dtype.kind in "iubO" and X.dtype not in (np.int8, np.uint8):
-        return X.astype(np.float64)
-    return X
+    if value.ndim == 2 and value.shape[1] == 0:
+        raise ValueError(
+            f"{name}: 0 feature(s) (shape={value.shape}) while a minimum of 1 is required."
+        )
+    if value.dtype.kind not in "iubO" or value.dtype in (np.int8, np.uint8):
+        return value
+    try:
+        return value.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{name}: {error}") from None
 
 
 def _as_weights(sample_weight: npt.ArrayLike | None, num_rows: int) -> Float64 | None:
