@@ -372,6 +372,8 @@ def with_(rows, row, value):
         ({}, ROWS, [1, 1, -1, 1, 1, 1], ValueError, "sample_weight: .*row 2 has -1.0"),
         ({}, ROWS, [1, 1, 1, np.nan, 1, 1], ValueError, "sample_weight: .*row 3 has nan"),
         ({}, ROWS, [0] * 6, ValueError, "sample_weight: all weights are zero"),
+        ({}, ROWS, [1e308] * 6, ValueError, "sample_weight: weights add up to inf"),
+        ({}, ROWS, [1e280] + [0] * 5, ValueError, "sample_weight: weights add up to 1e.280"),
         ({}, ROWS, [0, 0, 3, 0, 0, 0], ValueError, "at least n_clusters = 2 rows of positive"),
     ],
 )

@@ -42,6 +42,7 @@ _LEVEL_LAW = "rejection"
 _LEVEL_ITERATIONS = 10
 _SEEDING_SHARE = 0.2  # of the progress of a run
 _SCORES_PER_BLOCK = 1 << 22
+_MOST_WEIGHT = 2.0**896  # of all rows; squared distances are below 2**128
 
 
 class NotFittedError(ValueError, AttributeError):
@@ -292,7 +293,7 @@ class KMeans:
             converted to float64 first.
         y : ignored
         sample_weight : array-like of shape (n,), optional
-            How much each row counts, not negative. Default: 1 each.
+            How much each row counts, not negative; at most 2⁸⁹⁶ together. Default: 1 each.
 
         Raises
         ------
@@ -576,6 +577,13 @@ def _as_weights(sample_weight: npt.ArrayLike | None, num_rows: int) -> Float64 |
         )
     if not weights.any():
         raise ValueError("sample_weight: all weights are zero")
+    with np.errstate(over="ignore"):
+        total = weights.sum()
+    if total > _MOST_WEIGHT:
+        raise ValueError(
+            f"sample_weight: weights add up to {total:.3g}, so that sums over rows can overflow; "
+            f"expected at most {_MOST_WEIGHT:.3g}"
+        )
     return weights
 
 
