@@ -115,8 +115,8 @@ class Corpus:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write what packing computed to a file, so that `load` need not compute it again.
 
-        The file is a quarter to a third of float32 embeddings in size, and takes the place of an older
-        one at once and only when complete. It holds neither embeddings nor ids nor groups.
+        The file is a quarter to a third of float32 embeddings in size, and takes the place of an
+        older one at once and only when complete. It holds neither embeddings nor ids nor groups.
 
         Parameters
         ----------
