@@ -184,6 +184,32 @@ def test_clusters_that_nobody_is_near_to():
     assert model.inertia_history_[0] <= optimum * 1.001
 
 
+@pytest.mark.parametrize("spread", [0.0, 0.01])
+@pytest.mark.parametrize(
+    ("n", "k", "alike", "limit"),
+    [
+        (60, 20, 54, {"max_cluster_size": 3}),
+        (1000, 300, 900, {"max_cluster_size": 4}),
+        (999, 500, 900, {"balanced": True}),
+        (3000, 100, 1500, {"balanced": True}),
+    ],
+)
+def test_sizes_hold_where_more_rows_are_alike_than_their_candidates_take(
+    n, k, alike, limit, spread
+):
+    x = np.random.default_rng(n).standard_normal((n, 6)).astype(np.float32)
+    x[:alike] = x[0] + np.float32(spread) * x[:alike]
+    most = limit.get("max_cluster_size", -(-n // k))
+    least = 1 if "max_cluster_size" in limit else n // k
+    for max_iter in (1, 4):
+        model = nm.KMeans(k, max_iter=max_iter, random_state=3, **limit).fit(x)
+        sizes = np.bincount(model.labels_, minlength=k)
+        assert sizes.min() >= least
+        assert sizes.max() <= most
+        distances = ((x.astype(np.float64) - model.cluster_centers_[model.labels_]) ** 2).sum()
+        np.testing.assert_allclose(model.inertia_, distances, rtol=1e-5)
+
+
 def test_degenerate_data():
     model = nm.KMeans(4, balanced=True).fit(np.ones((10, 3)))
     assert sorted(sizes_of(model)) == [2, 2, 3, 3]

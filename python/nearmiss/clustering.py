@@ -173,11 +173,13 @@ class KMeans:
     fits take the assignment of least total inertia among all within the limits, a minimum cost
     flow ("constrained k-means"; Bradley, Bennett and Demiriz 2000). Sizes are exact, always. Each
     row has the choice of its 16 nearest centres and of its last one, so that for k ≤ 16 the
-    assignment is optimal; where clusters stay short, rows are also offered those. The 16 are
-    searched for before the first two iterations, every sixteenth, and for the labels returned; in
-    between only their scores are computed anew. For k > 16, iterations that lower the inertia by
-    more than 1/4096 take assignments by an auction (Bertsekas and Castañon 1989), meant to stay
-    within 1/256 of the least inertia; later ones and the labels returned are of the least. No
+    assignment is optimal. Where that leaves no way to the sizes wanted, as where many rows are
+    alike, rows are also offered the nearest clusters with room, up to about 64; if not even these
+    are enough, the cheapest moves of rows to any cluster come first. The 16 are searched for
+    before the first two iterations, every sixteenth, and for the labels returned; in between only
+    their scores are computed anew. For k > 16, iterations that lower the inertia by more than
+    1/4096 take assignments by an auction (Bertsekas and Castañon 1989), within 1/64 of the least
+    inertia and in practice far nearer; later ones and the labels returned are of the least. No
     iteration raises the inertia. `predict` and `score` take the nearest centre: the limits are of
     the rows fitted. Rows count alike, so there is no ``sample_weight`` and no `partial_fit`.
 

@@ -5,6 +5,8 @@
 #include <functional>
 #include <limits>
 
+#include "fetch_ahead.hpp"
+
 namespace nearmiss {
 namespace {
 
@@ -60,8 +62,8 @@ void Auction::give_up_cheapest(std::uint32_t cluster) {
     if (members.empty()) return;
     // What place() reads of the next to leave: it would mostly wait for that.
     const std::uint32_t next = members.back().second;
-    __builtin_prefetch(costs_.candidates().centers_of(next).data());
-    __builtin_prefetch(costs_.candidates().scores_of(next).data());
+    fetch_ahead(costs_.candidates().centers_of(next).data());
+    fetch_ahead(costs_.candidates().scores_of(next).data());
 }
 
 std::uint32_t Auction::place(std::uint32_t row) {

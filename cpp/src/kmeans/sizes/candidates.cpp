@@ -3,10 +3,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "collect/keys.hpp"
 #include "exact_scores.hpp"
 #include "kernels/dispatch.hpp"
+#include "kmeans/centers.hpp"
 #include "kmeans/row_reader.hpp"
 #include "parallel.hpp"
 #include "search.hpp"
@@ -48,6 +50,24 @@ NearCenters nearest_candidates(const Points& points,
             found.scores[pool.query * width + j] = score_of(pool.keys[j]);
         }
     }));
+    return found;
+}
+
+NearCenters nearest_among(const Points& points,
+                          MatrixView centers,
+                          std::span<const std::uint32_t> some,
+                          std::size_t most,
+                          const Execution& execution) {
+    std::vector<float> gathered(some.size() * centers.cols);
+    for (std::size_t i = 0; i < some.size(); ++i)
+        std::memcpy(gathered.data() + i * centers.cols, centers.row(some[i]), centers.row_bytes());
+    NearCenters found = nearest_candidates(points,
+                                           view_of_centers(gathered, centers.cols),
+                                           std::min(most, some.size()),
+                                           {},
+                                           execution);
+    for (std::size_t i = 0; i < found.centers.size(); ++i)
+        found.centers[i] = some[found.centers[i]];
     return found;
 }
 

@@ -42,6 +42,13 @@ struct NearCenters {
                                              const NearCenters& known,
                                              const Execution& execution);
 
+// The same among some of the centres: all of them, if there are no more than `most`.
+[[nodiscard]] NearCenters nearest_among(const Points& points,
+                                        MatrixView centers,
+                                        std::span<const std::uint32_t> some,
+                                        std::size_t most,
+                                        const Execution& execution);
+
 // Computes the scores with these centres anew.
 void score_candidates(const Points& points,
                       MatrixView centers,

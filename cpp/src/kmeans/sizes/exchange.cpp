@@ -47,15 +47,19 @@ std::vector<std::uint32_t> Exchange::run(TaskContext& context) {
         return true;
     };
     while (!done()) {
-        if (!reprice(context)) break;
+        if (!reprice(context)) return with_room();
         std::ranges::fill(tried_, std::uint8_t{0});
         for (std::uint32_t node = 0; node <= sink_; ++node)
             while (excess(node) > 0 && send_from(node)) context.checkpoint();
     }
-    std::vector<std::uint32_t> lacking;
+    return {};
+}
+
+std::vector<std::uint32_t> Exchange::with_room() const {
+    std::vector<std::uint32_t> clusters;
     for (std::uint32_t c = 0; c < sink_; ++c)
-        if (excess(c) < 0) lacking.push_back(c);
-    return lacking;
+        if (excess(c) < 0 || outflows_[c] < most_) clusters.push_back(c);
+    return clusters;
 }
 
 std::uint32_t Exchange::cluster_of(std::uint32_t row) const noexcept {

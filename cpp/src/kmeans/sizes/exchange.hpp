@@ -27,8 +27,8 @@ class Exchange {
              std::vector<std::uint32_t>& columns);
 
     // Appends the price of the sink to the prices. Changes prices and columns until sizes are
-    // within limits. Returns the clusters that still lack rows because nothing among the candidates
-    // leads there: then it is not done.
+    // within limits. Where the candidates do not lead there it returns the clusters with room for
+    // more rows, otherwise none.
     [[nodiscard]] std::vector<std::uint32_t> run(TaskContext& context);
 
   private:
@@ -64,6 +64,7 @@ class Exchange {
     void move(std::uint32_t row, std::uint32_t column);
     void renew_arcs(std::uint32_t cluster);
 
+    [[nodiscard]] std::vector<std::uint32_t> with_room() const;
     [[nodiscard]] bool reprice(TaskContext& context);
     void reach(Cost distance, std::uint32_t node);
     void reach_from(std::uint32_t node);

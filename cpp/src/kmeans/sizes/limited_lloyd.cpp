@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <cstring>
 
 #include "float_environment.hpp"
 #include "kmeans/centers.hpp"
 #include "kmeans/moving_centers.hpp"
 #include "kmeans/sizes/auction.hpp"
 #include "kmeans/sizes/candidates.hpp"
+#include "kmeans/sizes/completion.hpp"
 #include "kmeans/sizes/exchange.hpp"
 #include "kmeans/sizes/prices.hpp"
 #include "nearmiss/error.hpp"
@@ -16,6 +16,9 @@ namespace nearmiss {
 namespace {
 
 constexpr std::size_t kCandidates = 16;
+// Where these have no room for all rows, because many are alike, rows are offered more, up to about
+// so many: the time for an exchange rises faster than with their number.
+constexpr std::size_t kMostCandidates = 64;
 constexpr std::size_t kIterationsPerSearch = 16;
 // Rare clusters are among the nearest of fewer rows than so many times what must go there. So many
 // of them are offered to every row.
@@ -97,10 +100,13 @@ class LimitedLloyd {
         if (candidates_.width != 0)
             score_candidates(points_, centers_.view(), candidates_, execution_.at(done_));
         if (search) search_candidates();
-        std::vector<std::uint32_t> lacking = distribute(settled_);
-        while (!lacking.empty()) {
-            offer(lacking, std::min(kCandidates, lacking.size()));
-            lacking = distribute(true);
+        std::vector<std::uint32_t> open = distribute(settled_);
+        for (std::size_t more = kCandidates; !open.empty(); more *= 2) {
+            if (candidates_.width < kMostCandidates)
+                offer(open, more);
+            else
+                complete();
+            open = distribute(true);
         }
         labels_.resize(points_.size());
         for (std::size_t row = 0; row < points_.size(); ++row)
@@ -118,7 +124,7 @@ class LimitedLloyd {
         candidates_ = std::move(found);
         if (!labels_.empty() || width == centers_.size()) return;
         const std::vector<std::uint32_t> rare = rare_centers();
-        if (!rare.empty()) offer(rare, std::min(kOffered, rare.size()));
+        if (!rare.empty()) offer(rare, kOffered);
     }
 
     // The labels so far stay possible, so that no iteration raises the loss and sizes can be kept.
@@ -143,7 +149,14 @@ class LimitedLloyd {
         return rare;
     }
 
-    // At the least loss, or nearly. Returns the clusters that lack rows.
+    // So that an assignment within the limits is possible.
+    void complete() {
+        const Execution execution = execution_.at(done_ + part_ / 2);
+        complete_sizes(points_, centers_.view(), limits_, candidates_, columns_, execution);
+    }
+
+    // At the least loss, or nearly. Where the candidates allow no assignment within the limits, it
+    // returns the clusters that have room for more rows.
     std::vector<std::uint32_t> distribute(bool at_least_loss) {
         const Costs costs(candidates_);
         std::vector<Cost> prices(centers_.size());
@@ -157,13 +170,13 @@ class LimitedLloyd {
             if (auction(costs, search.regrets(), prices)) return {};
             columns_ = search.columns();
         }
-        std::vector<std::uint32_t> lacking;
+        std::vector<std::uint32_t> open;
         run_parallel(1, 1, execution, [&](std::size_t, TaskContext& task) {
-            lacking = Exchange(costs, limits_, prices, columns_).run(task);
+            open = Exchange(costs, limits_, prices, columns_).run(task);
         });
         // Those of an exchange that got stuck run away.
-        if (lacking.empty()) keep_prices(prices, prices.back(), costs.scale());
-        return lacking;
+        if (open.empty()) keep_prices(prices, prices.back(), costs.scale());
+        return open;
     }
 
     // False, and settled from here on, if the loss is hardly below that of the iteration before.
@@ -211,22 +224,17 @@ class LimitedLloyd {
             prices_[c] = static_cast<double>(std::max<Cost>(0, prices[c] - base)) / scale;
     }
 
-    // Adds the `more` nearest of these centres to what every row may have.
-    void offer(std::span<const std::uint32_t> lacking, std::size_t more) {
-        const std::size_t dim = points_.dim();
-        std::vector<float> centers(lacking.size() * dim);
-        for (std::size_t i = 0; i < lacking.size(); ++i)
-            std::memcpy(
-                centers.data() + i * dim, centers_.view().row(lacking[i]), dim * sizeof(float));
-        const NearCenters offered = nearest_candidates(
-            points_, view_of_centers(centers, dim), more, {}, execution_.at(done_ + part_ / 2));
+    // Adds the nearest of these centres, up to `more`, to what every row may have.
+    void offer(std::span<const std::uint32_t> centers, std::size_t more) {
+        const Execution execution = execution_.at(done_ + part_ / 2);
+        const NearCenters offered =
+            nearest_among(points_, centers_.view(), centers, more, execution);
         NearCenters all(points_.size(), candidates_.width + offered.width);
         std::uint32_t* next_center = all.centers.data();
         float* next_score = all.scores.data();
         for (std::size_t row = 0; row < points_.size(); ++row) {
             next_center = std::ranges::copy(candidates_.centers_of(row), next_center).out;
-            for (const std::uint32_t place : offered.centers_of(row))
-                *next_center++ = lacking[place];
+            next_center = std::ranges::copy(offered.centers_of(row), next_center).out;
             next_score = std::ranges::copy(candidates_.scores_of(row), next_score).out;
             next_score = std::ranges::copy(offered.scores_of(row), next_score).out;
         }
