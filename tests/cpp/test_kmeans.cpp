@@ -4,13 +4,17 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "check.hpp"
+#include "collect/keys.hpp"
 #include "instances.hpp"
 #include "kernels/dispatch.hpp"
+#include "kmeans/sizes/candidates.hpp"
 #include "kmeans/sketch.hpp"
 #include "nearmiss/error.hpp"
 #include "nearmiss/kmeans.hpp"
@@ -179,6 +183,86 @@ TEST(kmeans_sketches_are_never_farther_than_what_they_are_of_and_codes_are_as_fa
                     }
             });
     }
+}
+
+// By row, the keys of all centres, best first.
+std::vector<std::vector<nearmiss::Key>> ranked_by_definition(const Matrix& rows,
+                                                             const Matrix& centers,
+                                                             Metric metric) {
+    std::vector<std::vector<nearmiss::Key>> ranked(rows.rows);
+    for (std::size_t i = 0; i < rows.rows; ++i) {
+        for (std::size_t c = 0; c < centers.rows; ++c)
+            ranked[i].push_back(
+                nearmiss::make_key(instances::score(metric, rows.row(i), centers.row(c)),
+                                   static_cast<std::uint32_t>(c)));
+        std::ranges::sort(ranked[i], std::greater<>());
+    }
+    return ranked;
+}
+
+// Some centres of every row, different ones, whether good or bad.
+nearmiss::NearCenters scattered_centers(const Matrix& rows,
+                                        const Matrix& centers,
+                                        std::size_t width,
+                                        Metric metric) {
+    nearmiss::NearCenters known(rows.rows, width);
+    for (std::size_t i = 0; i < rows.rows; ++i)
+        for (std::size_t j = 0; j < width; ++j) {
+            const std::size_t c = (i * 31 + j) % centers.rows;
+            known.centers[i * width + j] = static_cast<std::uint32_t>(c);
+            known.scores[i * width + j] = instances::score(metric, rows.row(i), centers.row(c));
+        }
+    return known;
+}
+
+void check_candidates(const Matrix& rows, const Matrix& centers, std::size_t width) {
+    for (const Metric metric : kMetrics) {
+        const auto wanted = ranked_by_definition(rows, centers, metric);
+        const std::size_t more = std::min(centers.rows, width + 3);
+        const auto known = scattered_centers(rows, centers, more, metric);
+        on_all_targets([&](const nearmiss::Execution& execution) {
+            const Points points(rows.view(), metric, {}, execution);
+            const auto check = [&](const nearmiss::NearCenters& from) {
+                const auto found =
+                    nearmiss::nearest_candidates(points, centers.view(), width, from, execution);
+                CHECK(found.width == width && found.num_rows() == rows.rows);
+                bool same = true;
+                for (std::size_t i = 0; i < rows.rows; ++i)
+                    for (std::size_t j = 0; j < width; ++j)
+                        same = same && wanted[i][j] == nearmiss::make_key(found.scores_of(i)[j],
+                                                                          found.centers_of(i)[j]);
+                CHECK(same);
+            };
+            check({});
+            check(known);
+            nearmiss::NearCenters again(rows.rows, more);
+            std::ranges::copy(known.centers.view(), again.centers.data());
+            nearmiss::score_candidates(points, centers.view(), again, execution);
+            CHECK(std::ranges::equal(again.scores.view(), known.scores.view()));
+        });
+    }
+}
+
+TEST(kmeans_candidates_are_the_nearest_by_definition) {
+    check_candidates(instances::normal(1, 1, 1), instances::normal(1, 1, 2), 1);
+    check_candidates(instances::normal(97, 7, 3), instances::normal(17, 7, 4), 16);
+    check_candidates(instances::small_integers(131, 9, 5), instances::small_integers(40, 9, 6), 40);
+    // Enough centres for int8 codes: apart, and with ties that codes cannot tell.
+    check_candidates(instances::normal(401, 33, 7), instances::normal(700, 33, 8), 16);
+    check_candidates(
+        instances::small_integers(401, 32, 9), instances::small_integers(300, 32, 10), 16);
+    // More than are listed per row, all of them equal, or at their best at the end.
+    const Matrix same{600, 3, std::vector<float>(600 * 3, 2.5F)};
+    check_candidates(instances::normal(50, 3, 11), same, 16);
+    Matrix ever_nearer = instances::normal(900, 4, 12);
+    for (std::size_t c = 0; c < ever_nearer.rows; ++c)
+        for (std::size_t k = 0; k < ever_nearer.cols; ++k)
+            ever_nearer.values[c * ever_nearer.cols + k] =
+                1.0F + 1.0F / static_cast<float>(1 + c + k);
+    check_candidates(instances::normal(50, 4, 13), ever_nearer, 16);
+    // More rows than codes are tried for.
+    check_candidates(
+        instances::small_integers(4200, 4, 14), instances::small_integers(200, 4, 15), 16);
 }
 
 TEST(kmeans_sums_rows_in_ascending_order) {

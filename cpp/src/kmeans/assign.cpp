@@ -70,8 +70,6 @@ constexpr std::size_t kMinCentersForCodes = 192;
 constexpr std::size_t kScoringElements = 6500;
 // The same in codes, less what sketches cost.
 constexpr std::size_t kScoringElementsOfCodes = 30000;
-// Rows after which codes, or sketches, may turn out too coarse, before all others.
-constexpr std::size_t kRowsTried = 4096;
 
 Precision precision_for(std::size_t num_centers) {
     return num_centers < kMinCentersForCodes ? Precision::float32 : Precision::automatic;
@@ -254,9 +252,10 @@ void CenterSearch::assign(std::size_t begin,
     if (!changed_.empty() && some_numbers_.empty()) return;  // all is as it was
     if (few_) return assign_to_few(begin, end, assignment, execution);
     const bool to_try = sketched_centers_ ? !choice_.sketches_tried() : !choice_.tried();
-    if (to_try && end - begin > kRowsTried) {
-        assign_in_one_way(begin, begin + kRowsTried, assignment, execution.at(0));
-        begin += kRowsTried;
+    if (to_try && end - begin > ScreeningChoice::kRowsTried) {
+        const std::size_t tried = begin + ScreeningChoice::kRowsTried;
+        assign_in_one_way(begin, tried, assignment, execution.at(0));
+        begin = tried;
     }
     assign_in_one_way(begin, end, assignment, execution);
 }

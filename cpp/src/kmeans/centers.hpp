@@ -58,6 +58,9 @@ void for_blocks(std::size_t num_rows,
 // the next.
 class ScreeningChoice {
   public:
+    // Rows after which codes, or sketches, may turn out too coarse, before all others.
+    static constexpr std::size_t kRowsTried = 4096;
+
     ScreeningChoice(const Points& points, std::size_t num_centers) noexcept;
 
     [[nodiscard]] Precision precision() const noexcept { return precision_; }

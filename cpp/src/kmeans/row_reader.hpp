@@ -24,6 +24,16 @@ class RowReader {
           typed_(kernel.of_type[static_cast<std::size_t>(rows.type)]),
           elements_(rows.type == ElementType::float32 ? 0 : rows.cols) {}
 
+    // Asks the memory for a row that is to be read soon.
+    void fetch_ahead([[maybe_unused]] std::size_t row) const noexcept {
+#if defined(__GNUC__)
+        constexpr std::size_t kLine = 64;
+        const std::byte* const bytes = rows_.row(row);
+        for (std::size_t at = 0; at < rows_.row_bytes(); at += kLine)
+            __builtin_prefetch(bytes + at);
+#endif
+    }
+
     // Valid until the next call.
     [[nodiscard]] ExactQuery read(std::size_t row) {
         if (rows_.type == ElementType::float32)

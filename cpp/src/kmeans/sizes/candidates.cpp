@@ -2,14 +2,21 @@
 #include "kmeans/sizes/candidates.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstring>
+#include <functional>
+#include <numeric>
+#include <utility>
+#include <vector>
 
 #include "collect/keys.hpp"
 #include "exact_scores.hpp"
 #include "kernels/dispatch.hpp"
 #include "kmeans/centers.hpp"
+#include "kmeans/nearest.hpp"
 #include "kmeans/row_reader.hpp"
+#include "kmeans/sizes/candidate_scan.hpp"
 #include "parallel.hpp"
 #include "search.hpp"
 
@@ -17,15 +24,72 @@ namespace nearmiss {
 namespace {
 
 constexpr std::size_t kRowsPerTask = 512;
+constexpr std::size_t kBlocksPerTask = 8;
 constexpr int kCostBits = 40;
 
-// From the least of the scores known: as many centres are that good.
-std::vector<ScoreInterval> intervals_from(const NearCenters& known, std::size_t width) {
-    std::vector<ScoreInterval> intervals(known.width == 0 ? 0 : known.num_rows());
-    for (std::size_t row = 0; row < intervals.size(); ++row)
-        intervals[row].floor = std::ranges::min(known.scores_of(row).first(width));
-    return intervals;
+// The keys of the first `keys.size()` centres known of a row, best first.
+void sort_known(const NearCenters& known, std::size_t row, std::span<Key> keys) {
+    for (std::size_t j = 0; j < keys.size(); ++j)
+        keys[j] = make_key(known.scores_of(row)[j], known.centers_of(row)[j]);
+    std::ranges::sort(keys, std::greater<>());
 }
+
+// One call of nearest_candidates().
+class CandidateSearch {
+  public:
+    CandidateSearch(const Search& search, const NearCenters& known)
+        : search_(search),
+          known_(known),
+          found_(search.queries.rows, search.pool_size) {}
+
+    // Of the rows [begin, end). Returns how many centres had to be scored exactly.
+    std::size_t run(std::size_t begin,
+                    std::size_t end,
+                    Precision precision,
+                    const Execution& execution) {
+        const FormKind kind = first_form(precision, search_.queries.cols, search_.kernel);
+        const ScreeningForm& form = search_.corpus.form(kind, execution.at(0));
+        const std::size_t step = kBlocksPerTask * queries_per_scan(form);
+        const std::size_t tasks = (end - begin + step - 1) / step;
+        std::atomic<std::size_t> num_scored{0};
+        run_parallel(tasks, end - begin, execution, [&](std::size_t task, TaskContext& context) {
+            CandidateScan scan(search_, form);
+            const std::size_t last = std::min(end, begin + (task + 1) * step);
+            for (std::size_t first = begin + task * step; first < last;) {
+                const std::size_t count = std::min(queries_per_scan(form), last - first);
+                num_scored.fetch_add(run_block(scan, first, count, context));
+                context.checkpoint(count);
+                first += count;
+            }
+        });
+        return num_scored;
+    }
+
+    [[nodiscard]] NearCenters&& take() && noexcept { return std::move(found_); }
+
+  private:
+    std::size_t run_block(CandidateScan& scan,
+                          std::size_t first,
+                          std::size_t count,
+                          TaskContext& context) {
+        const std::size_t width = search_.pool_size;
+        std::vector<std::uint32_t> rows(count);
+        std::iota(rows.begin(), rows.end(), static_cast<std::uint32_t>(first));
+        std::vector<Key> best(count * width, CandidateScan::kNone);
+        for (std::size_t i = 0; i < count && known_.width != 0; ++i)
+            sort_known(known_, first + i, std::span(best).subspan(i * width, width));
+        const std::size_t num_scored = scan.run(rows, best, context);
+        for (std::size_t i = 0; i < best.size(); ++i) {
+            found_.centers[first * width + i] = row_of(best[i]);
+            found_.scores[first * width + i] = score_of(best[i]);
+        }
+        return num_scored;
+    }
+
+    const Search& search_;
+    const NearCenters& known_;
+    NearCenters found_;
+};
 
 }  // namespace
 
@@ -34,23 +98,24 @@ NearCenters nearest_candidates(const Points& points,
                                std::size_t width,
                                const NearCenters& known,
                                const Execution& execution) {
-    const Corpus corpus(centers, points.metric(), {}, execution.at(0), Precision::automatic);
-    const std::vector<ScoreInterval> intervals = intervals_from(known, width);
+    ScreeningChoice choice(points, centers.rows);
+    const Corpus corpus(centers, points.metric(), {}, execution.at(0), choice.precision());
     const Search search{.corpus = corpus.packed(),
                         .kernel = kernels::active(),
                         .queries = points.rows(),
                         .query_norms = points.root_norms(),
                         .pool_size = width,
                         .rules = nullptr,
-                        .intervals = intervals};
-    NearCenters found(points.size(), width);
-    static_cast<void>(search_pools(search, execution, [&](const Pool& pool) {
-        for (std::size_t j = 0; j < width; ++j) {
-            found.centers[pool.query * width + j] = row_of(pool.keys[j]);
-            found.scores[pool.query * width + j] = score_of(pool.keys[j]);
-        }
-    }));
-    return found;
+                        .intervals = {}};
+    CandidateSearch candidates(search, known);
+    std::size_t begin = 0;
+    if (!choice.tried() && points.size() > ScreeningChoice::kRowsTried) {
+        begin = ScreeningChoice::kRowsTried;
+        const std::size_t scored = candidates.run(0, begin, choice.precision(), execution.at(0));
+        choice.note(begin, scored - std::min(scored, begin * width));
+    }
+    candidates.run(begin, points.size(), choice.precision(), execution);
+    return std::move(candidates).take();
 }
 
 NearCenters nearest_among(const Points& points,
@@ -85,9 +150,12 @@ void score_candidates(const Points& points,
         const std::size_t begin = task * kRowsPerTask;
         const std::size_t end = std::min(num_rows, begin + kRowsPerTask);
         for (std::size_t row = begin; row < end; ++row) {
+            const bool is_last = row + 1 == end;
+            if (!is_last) reader.fetch_ahead(row + 1);
             scorer.score(reader.read(row),
                          candidates.centers_of(row),
-                         candidates.scores.data() + row * candidates.width);
+                         candidates.scores.data() + row * candidates.width,
+                         is_last ? 0 : candidates.width);
         }
         context.checkpoint(end - begin);
     });
