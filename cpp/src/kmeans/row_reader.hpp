@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "exact_scores.hpp"
+#include "fetch_ahead.hpp"
 #include "kernels/kernels.hpp"
 #include "nearmiss/views.hpp"
 
@@ -24,14 +25,9 @@ class RowReader {
           typed_(kernel.of_type[static_cast<std::size_t>(rows.type)]),
           elements_(rows.type == ElementType::float32 ? 0 : rows.cols) {}
 
-    // Asks the memory for a row that is to be read soon.
-    void fetch_ahead([[maybe_unused]] std::size_t row) const noexcept {
-#if defined(__GNUC__)
-        constexpr std::size_t kLine = 64;
-        const std::byte* const bytes = rows_.row(row);
-        for (std::size_t at = 0; at < rows_.row_bytes(); at += kLine)
-            __builtin_prefetch(bytes + at);
-#endif
+    // For a row that is to be read soon.
+    void fetch_ahead(std::size_t row) const noexcept {
+        nearmiss::fetch_ahead(rows_.row(row), rows_.row_bytes());
     }
 
     // Valid until the next call.
