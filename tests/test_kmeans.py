@@ -153,7 +153,7 @@ def test_sketches_of_every_element_type(dtype):
 
 @pytest.mark.parametrize("noise", [0.0, 3.0])
 def test_sketches_that_tell_centres_apart_and_that_do_not(noise):
-    """The first 4,096 rows tell whether sketches pay, which changes the time alone."""
+    """The first few thousand rows tell whether sketches pay, which changes the time alone."""
     rng = np.random.default_rng(10)
     rows = near_a_plane((6000, 256), 20) + noise * rng.normal(size=(6000, 256))
     rows = rows.astype(np.float32)

@@ -64,6 +64,19 @@ std::uint32_t forgets_a_segment(const CodeScreenTask& task, TileHit* hits) {
     return right().int8.screen(shorter, hits);
 }
 
+std::uint32_t misses_the_last_lane(const CodeScreenTask& task, TilePass* passes) {
+    const std::uint32_t count = right().int8_passes(task, passes);
+    for (std::uint32_t i = 0; i < count; ++i) passes[i].passed[kTileQueries - 1] &= 0x7fff;
+    return count;
+}
+
+std::uint32_t adds_an_empty_pass(const CodeScreenTask& task, TilePass* passes) {
+    const std::uint32_t count = right().int8_passes(task, passes);
+    if (count == (task.tile_end - task.tile_begin) * task.num_panels) return count;
+    passes[count] = {task.tile_begin, 0, {}};
+    return count + 1;
+}
+
 // As if sums were kept in 31 bits.
 std::uint32_t saturates_sums(const CodeScreenTask& task, TileHit* hits) {
     const std::uint32_t count = right().int16.screen(task, hits);
@@ -231,6 +244,8 @@ TEST(a_table_with_one_wrong_function_is_found_out) {
     CHECK(wrong_after([](auto& t) { t.int16.screen = &saturates_sums; }) == "int16.screen");
     CHECK(wrong_after([](auto& t) { t.int16.screen = &sums_are_one_off<&KernelTable::int16>; }) ==
           "int16.screen");
+    CHECK(wrong_after([](auto& t) { t.int8_passes = &misses_the_last_lane; }) == "int8_passes");
+    CHECK(wrong_after([](auto& t) { t.int8_passes = &adds_an_empty_pass; }) == "int8_passes");
     CHECK(wrong_after([](auto& t) { t.int8_products = &wraps_products; }) == "int8_products");
     CHECK(wrong_after([](auto& t) { t.rotate = &rotates_without_signs; }) == "rotate");
     CHECK(wrong_after([](auto& t) { t.int8.quantise = &loses_a_residual<&KernelTable::int8>; }) ==

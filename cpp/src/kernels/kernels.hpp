@@ -25,6 +25,13 @@ struct TileHit {
     float scores[kTileQueries][kPanelRows];
 };
 
+// One tile x panel with such scores, which are not kept.
+struct TilePass {
+    std::uint32_t tile;
+    std::uint32_t panel;                 // of the task's
+    std::uint16_t passed[kTileQueries];  // bit r: lower <= score of lane r
+};
+
 struct ScreenTask {
     const float* panels[kMaxPanels];  // each depth x kPanelRows, 64-byte aligned
     const float* next[kMaxPanels];    // those to come next, which are fetched ahead
@@ -237,6 +244,9 @@ struct KernelTable {
     };
     Codes int8;
     Codes int16;
+    // As int8.screen, where neither a ceiling nor scores are wanted. Writes a TilePass for every
+    // tile and panel with a lane that passes.
+    std::uint32_t (*int8_passes)(const CodeScreenTask& task, TilePass* passes);
     // out[i] = the inner product of pair i, of num_codes codes within +-kMaxRowCode each; there are
     // kMaxProductCodes at most. Exact.
     void (*int8_products)(const CodePair* pairs,

@@ -209,45 +209,62 @@ int some_code(Numbers& numbers, int limit) {
     return std::clamp(numbers.within(2 * limit), -limit, limit);
 }
 
-bool screens_codes_right(KernelTable::Codes KernelTable::* codes,
-                         const KernelTable& table,
-                         const CodeShape& shape,
-                         const CodeBytes& bytes,
-                         const std::vector<CodeStart>& starts) {
+// check(task of such codes, without thresholds)
+template <class Check>
+bool check_codes(const CodeShape& shape,
+                 const CodeBytes& bytes,
+                 const std::vector<CodeStart>& starts,
+                 const Check& check) {
     Numbers numbers(shape.steps);
     const std::size_t panel_bytes = shape.steps * kPanelStepBytes;
     const auto terms = numbers.integers(kMaxPanels * kPanelRows, 50);
     const auto factors = numbers.integers(shape.tile_end * kTileQueries, 9);
-    const CodeScreenTask task{{bytes.panels.data(), bytes.panels.data() + panel_bytes},
-                              {bytes.panels.data(), bytes.panels.data()},
-                              {terms.data(), terms.data() + kPanelRows},
-                              shape.num_panels,
-                              bytes.tiles.data(),
-                              starts.data(),
-                              factors.data(),
-                              shape.steps,
-                              shape.segment_steps,
-                              shape.tile_begin,
-                              shape.tile_end,
-                              nullptr,
-                              nullptr,
-                              nullptr};
-    return screens_right((table.*codes).screen, (kernel_table_scalar.*codes).screen, task);
+    return check(CodeScreenTask{{bytes.panels.data(), bytes.panels.data() + panel_bytes},
+                                {bytes.panels.data(), bytes.panels.data()},
+                                {terms.data(), terms.data() + kPanelRows},
+                                shape.num_panels,
+                                bytes.tiles.data(),
+                                starts.data(),
+                                factors.data(),
+                                shape.steps,
+                                shape.segment_steps,
+                                shape.tile_begin,
+                                shape.tile_end,
+                                nullptr,
+                                nullptr,
+                                nullptr});
 }
 
-bool screens_int8_codes_right(const KernelTable& table, const CodeShape& shape) {
+template <class Check>
+bool check_int8_codes(const CodeShape& shape, const Check& check) {
     Numbers numbers(shape.steps);
     CodeBytes bytes(shape);
     for (std::size_t i = 0; i < bytes.panels.size(); ++i)
         bytes.panels[i] = static_cast<std::uint8_t>(kCodeOffset + some_code(numbers, kMaxRowCode));
     for (std::size_t i = 0; i < bytes.tiles.size(); ++i)
         bytes.tiles[i] = static_cast<std::int8_t>(some_code(numbers, shape.limit));
-    return screens_codes_right(
-        &KernelTable::int8,
-        table,
-        shape,
-        bytes,
-        starts_of(bytes.tiles, shape.tile_end, shape.steps, shape.segment_steps));
+    return check_codes(shape,
+                       bytes,
+                       starts_of(bytes.tiles, shape.tile_end, shape.steps, shape.segment_steps),
+                       check);
+}
+
+// What passes is what `screen` of the reference says.
+bool passes_right(const KernelTable& table, CodeScreenTask task) {
+    const auto reference = kernel_table_scalar.int8.screen;
+    const std::vector<float> none(task.tile_end * kTileQueries, -kNever);
+    task.lower = none.data();
+    const Thresholds at = thresholds_among(hits_of(reference, task), task.tile_end);
+    task.lower = at.lower.data();
+    std::vector<TilePass> passes((task.tile_end - task.tile_begin) * task.num_panels);
+    passes.resize(table.int8_passes(task, passes.data()));
+    std::ranges::sort(
+        passes, {}, [](const TilePass& pass) { return std::pair(pass.panel, pass.tile); });
+    return std::ranges::equal(
+        passes, hits_of(reference, task), [](const TilePass& pass, const TileHit& hit) {
+            return pass.tile == hit.tile && pass.panel == hit.panel &&
+                   std::ranges::equal(pass.passed, hit.passed);
+        });
 }
 
 bool screens_int16_codes_right(const KernelTable& table, const CodeShape& shape) {
@@ -262,10 +279,14 @@ bool screens_int16_codes_right(const KernelTable& table, const CodeShape& shape)
     fill(bytes.panels);
     fill(bytes.tiles);
     const std::vector<CodeStart> starts(shape.tile_end * kTileQueries);
-    return screens_codes_right(&KernelTable::int16, table, shape, bytes, starts);
+    return check_codes(shape, bytes, starts, [&](const CodeScreenTask& task) {
+        return screens_right(table.int16.screen, kernel_table_scalar.int16.screen, task);
+    });
 }
 
-bool screen_int8_codes_is_right(const KernelTable& table) {
+// check(task) of several shapes
+template <class Check>
+bool check_int8_tasks(const KernelTable& table, const Check& check) {
     // The sums of the second wrap around 16 bits again and again.
     for (const CodeShape& shape : {CodeShape{1, 24, 1, 0, 1, kMaxQueryCode},
                                    CodeShape{7, 2, 2, 1, 4, kMaxQueryCode},
@@ -274,9 +295,20 @@ bool screen_int8_codes_is_right(const KernelTable& table) {
                                    CodeShape{12, 8, 2, 0, 13, 16},
                                    CodeShape{20, 8, 2, 1, 3, 16},
                                    CodeShape{9, 2, 2, 3, 4, kMaxQueryCode}})
-        if (!screens_int8_codes_right(table, shape)) return false;
+        if (!check_int8_codes(shape, check)) return false;
     return !table.int8.sums_are_wide ||
-           screens_int8_codes_right(table, {31, 16, 2, 0, 3, kMaxWideQueryCode});
+           check_int8_codes({31, 16, 2, 0, 3, kMaxWideQueryCode}, check);
+}
+
+bool screen_int8_codes_is_right(const KernelTable& table) {
+    return check_int8_tasks(table, [&](const CodeScreenTask& task) {
+        return screens_right(table.int8.screen, kernel_table_scalar.int8.screen, task);
+    });
+}
+
+bool int8_passes_is_right(const KernelTable& table) {
+    return check_int8_tasks(table,
+                            [&](const CodeScreenTask& task) { return passes_right(table, task); });
 }
 
 bool screen_int16_codes_is_right(const KernelTable& table) {
@@ -742,6 +774,7 @@ std::string wrong_answer(const KernelTable& table) {
     if (!near_greatest_is_right(table)) return "near_greatest";
     if (!screen_int8_codes_is_right(table)) return "int8.screen";
     if (!screen_int16_codes_is_right(table)) return "int16.screen";
+    if (!int8_passes_is_right(table)) return "int8_passes";
     if (!int8_products_is_right(table)) return "int8_products";
     if (!rotate_is_right(table)) return "rotate";
     if (!quantise_is_right(table)) return "int8.quantise";

@@ -16,8 +16,8 @@
 
 namespace nearmiss {
 
-// Rows of a walk over all of them.
-inline constexpr std::size_t kRowsPerBlock = std::size_t{1} << 16;
+// Rows of a walk over all of them: whole tiles for every scan.
+inline constexpr std::size_t kRowsPerBlock = 171 * SketchScan::kQueries;
 
 // f(begin, end, execution) for ascending blocks of rows; progress goes from the fraction `from` to
 // `to`.
@@ -59,7 +59,7 @@ void for_blocks(std::size_t num_rows,
 class ScreeningChoice {
   public:
     // Rows after which codes, or sketches, may turn out too coarse, before all others.
-    static constexpr std::size_t kRowsTried = 4096;
+    static constexpr std::size_t kRowsTried = 11 * SketchScan::kQueries;
 
     ScreeningChoice(const Points& points, std::size_t num_centers) noexcept;
 

@@ -331,7 +331,7 @@ SketchScan::SketchScan(const Search& search,
       num_panels_(num_panels),
       reader_(search.queries, search.query_norms, search.kernel),
       scorer_(search.corpus, search.kernel),
-      hits_(kernels::kMaxPanels * (num_tiles(kQueries) + 1)) {}
+      passes_(kernels::kMaxPanels * (num_tiles(kQueries) + 1)) {}
 
 std::size_t SketchScan::run(std::span<const std::uint32_t> queries,
                             std::span<Key> best,
@@ -457,17 +457,18 @@ void SketchScan::screen(std::size_t first_panel, std::size_t count, std::size_t 
             centers_.panels_.data() + std::min(next_panel + p, num_panels_ - 1) * kPanelBytes;
         task.row_terms[p] = centers_.row_terms_.data() + (first_panel + p) * kPanelRows;
     }
-    const std::uint32_t num_hits = points_.kernel().int8.screen(task, hits_.data());
-    for (std::uint32_t h = 0; h < num_hits; ++h) collect(hits_[h], first_panel + hits_[h].panel);
+    const std::uint32_t num_passes = points_.kernel().int8_passes(task, passes_.data());
+    for (std::uint32_t i = 0; i < num_passes; ++i)
+        collect(passes_[i], first_panel + passes_[i].panel);
 }
 
-void SketchScan::collect(const kernels::TileHit& hit, std::size_t panel) {
+void SketchScan::collect(const kernels::TilePass& pass, std::size_t panel) {
     const std::size_t first = panel * kPanelRows;
     const std::size_t lanes = std::min(kPanelRows, centers_.order_.size() - first);
     const std::uint32_t used = (1u << lanes) - 1u;
     for (std::size_t t = 0; t < kTileQueries; ++t) {
-        std::uint32_t passed = hit.passed[t] & used;
-        const std::size_t i = hit.tile * kTileQueries + t - first_place_;
+        std::uint32_t passed = pass.passed[t] & used;
+        const std::size_t i = pass.tile * kTileQueries + t - first_place_;
         for (; passed != 0; passed &= passed - 1)
             to_compare_.push_back(
                 {static_cast<std::uint32_t>(i),

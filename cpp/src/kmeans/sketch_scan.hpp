@@ -132,7 +132,7 @@ class SketchScan final : public CenterScan {
     void gather();
     void set_threshold(std::size_t i);
     void screen(std::size_t first_panel, std::size_t count, std::size_t next_panel);
-    void collect(const kernels::TileHit& hit, std::size_t panel);
+    void collect(const kernels::TilePass& pass, std::size_t panel);
     // By the codes of whole vectors, those that sketches left.
     void compare();
     void settle();
@@ -155,7 +155,7 @@ class SketchScan final : public CenterScan {
     std::vector<kernels::CodeStart> gathered_starts_;
     std::vector<float> gathered_scales_;
     std::vector<float> lower_;
-    std::vector<kernels::TileHit> hits_;
+    std::vector<kernels::TilePass> passes_;
     std::vector<Candidate> to_compare_;
     std::vector<kernels::CodePair> pairs_;
     std::vector<std::int32_t> products_;
