@@ -178,8 +178,9 @@ class KMeans:
     are enough, the cheapest moves of rows to any cluster come first. The 16 are searched for
     before the first two iterations, every sixteenth, and for the labels returned; in between only
     their scores are computed anew. For k > 16, iterations that lower the inertia by more than
-    1/4096 take assignments by an auction (Bertsekas and Castañon 1989), within 1/64 of the least
-    inertia and in practice far nearer; later ones and the labels returned are of the least. No
+    1/4096 take assignments by an auction (Bertsekas and Castañon 1989), whose bound starts at 1/8
+    of the inertia above the least, is halved with every iteration down to 1/64, and is far from
+    reached; later ones and the labels returned are of the least. No
     iteration raises the inertia. `predict` and `score` take the nearest centre: the limits are of
     the rows fitted. Rows count alike, so there is no ``sample_weight`` and no `partial_fit`.
 

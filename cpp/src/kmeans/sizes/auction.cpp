@@ -14,6 +14,7 @@ constexpr Cost kFar = std::numeric_limits<Cost>::max();
 constexpr std::size_t kMostPlacedPerRow = 16;
 constexpr Cost kHighestPrice = Cost{1} << 60;
 constexpr std::size_t kPlacedPerCheckpoint = 4096;
+constexpr std::size_t kClustersPerTask = 64;
 
 }  // namespace
 
@@ -21,7 +22,8 @@ Auction::Auction(const Costs& costs,
                  const std::vector<Cost>& regrets,
                  Cost increment,
                  std::vector<Cost>& prices,
-                 std::vector<std::uint32_t>& columns)
+                 std::vector<std::uint32_t>& columns,
+                 const Execution& execution)
     : costs_(costs),
       increment_(increment),
       prices_(prices),
@@ -32,7 +34,13 @@ Auction::Auction(const Costs& costs,
         const Cost regret = regrets[row];
         members_[cluster].emplace_back(regret == kFar ? kFar : prices[cluster] + regret, row);
     }
-    for (std::vector<Member>& members : members_) std::ranges::sort(members, std::greater<>());
+    const std::size_t tasks = (members_.size() + kClustersPerTask - 1) / kClustersPerTask;
+    run_parallel(tasks, members_.size(), execution, [&](std::size_t task, TaskContext& context) {
+        const std::size_t begin = task * kClustersPerTask;
+        const std::size_t end = std::min(members_.size(), begin + kClustersPerTask);
+        for (std::size_t c = begin; c < end; ++c) std::ranges::sort(members_[c], std::greater<>());
+        context.checkpoint(end - begin);
+    });
 }
 
 bool Auction::run(const std::vector<std::size_t>& capacities, TaskContext& context) {

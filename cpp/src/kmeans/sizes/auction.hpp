@@ -25,7 +25,8 @@ class Auction {
             const std::vector<Cost>& regrets,
             Cost increment,
             std::vector<Cost>& prices,
-            std::vector<std::uint32_t>& columns);
+            std::vector<std::uint32_t>& columns,
+            const Execution& execution);
 
     // Until no cluster has more rows than its capacity. False if that took too long: perhaps
     // nothing among the candidates leads to where there is room.

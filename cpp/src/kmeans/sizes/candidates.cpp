@@ -162,8 +162,15 @@ void score_candidates(const Points& points,
 }
 
 Costs::Costs(const NearCenters& candidates) : candidates_(candidates) {
-    float largest = 0;
-    for (const float score : candidates.scores.view()) largest = std::max(largest, std::abs(score));
+    constexpr std::size_t kLanes = 16;
+    const std::span<const float> scores = candidates.scores.view();
+    float lanes[kLanes] = {};
+    std::size_t i = 0;
+    for (; i + kLanes <= scores.size(); i += kLanes)
+        for (std::size_t lane = 0; lane < kLanes; ++lane)
+            lanes[lane] = std::max(lanes[lane], std::abs(scores[i + lane]));
+    for (; i < scores.size(); ++i) lanes[0] = std::max(lanes[0], std::abs(scores[i]));
+    const float largest = *std::max_element(lanes, lanes + kLanes);
     if (largest > 0) scale_ = std::ldexp(1.0, kCostBits - std::ilogb(largest));
 }
 
