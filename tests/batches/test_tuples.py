@@ -218,6 +218,7 @@ def test_no_row_comes_twice_while_rows_are_free():
 def test_length():
     labels = np.arange(300) % 30
     assert len(CFCD(labels, labels)) == 300 // (16 * 8)
+    assert len(CFCD(labels[:100], labels[:100])) == 1  # of more places than rows
     assert len(CFCD(labels, labels, tuples_per_batch=2, num_negatives=3)) == 30
 
 

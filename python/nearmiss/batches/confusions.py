@@ -52,7 +52,7 @@ class CFCD(BatchPlan):
     confused_of_wrong : float, default 0.33
     mistaken : float, default 0.5
     num_batches : int, optional
-        Batches of an epoch. Default: as many as n rows fill.
+        Batches of an epoch. Default: as many as n rows fill, but one at least.
     seed : int, default 0
 
     Raises
@@ -123,7 +123,7 @@ class CFCD(BatchPlan):
     def __len__(self) -> int:
         if self.num_batches is not None:
             return self.num_batches
-        return self.num_rows // self.batch_size
+        return max(1, self.num_rows // self.batch_size)
 
     def batches(self, epoch: int = 0) -> Batches:
         """Return the batches of an epoch; see `BatchPlan.batches`."""

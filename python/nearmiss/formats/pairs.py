@@ -126,5 +126,6 @@ def _raise_unknown(
             hints.append(f"{ids}_ids begin {examples}")
     raise ValueError(
         f"{name}: {pair.where}: {reason} ({count} such pairs in all; "
-        f"{'; '.join(hints)}); unknown='ignore' leaves them out"
+        f"{'; '.join(hints)}); unknown='ignore', on the command line --ignore-unknown, leaves them "
+        "out"
     )
