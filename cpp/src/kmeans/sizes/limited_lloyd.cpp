@@ -18,8 +18,11 @@ namespace {
 
 constexpr std::size_t kCandidates = 16;
 // Where these have no room for all rows, because many are alike, rows are offered more, up to about
-// so many: the time for an exchange rises faster than with their number.
+// so many in all: the time for an exchange rises faster than with their number.
+constexpr std::size_t kMoreCandidates = 24;
 constexpr std::size_t kMostCandidates = 64;
+// So few rows are worth an exchange where an auction got stuck.
+constexpr std::size_t kFewRows = 4096;
 constexpr std::size_t kIterationsPerSearch = 16;
 // Rare clusters are among the nearest of fewer rows than so many times what must go there. So many
 // of them are offered to every row.
@@ -103,13 +106,14 @@ class LimitedLloyd {
         if (candidates_.width != 0)
             score_candidates(points_, centers_.view(), candidates_, execution_.at(done_));
         if (search) search_candidates();
-        std::vector<std::uint32_t> open = distribute(settled_);
-        for (std::size_t more = kCandidates; !open.empty(); more *= 2) {
-            if (candidates_.width < kMostCandidates)
-                offer(open, more);
-            else
-                complete();
-            open = distribute(true);
+        for (auto open = distribute(); !open.empty(); open = distribute()) {
+            if (candidates_.width < kMostCandidates) {
+                offer(open, kMoreCandidates);
+                continue;
+            }
+            complete();
+            if (!settled_ && gains() && !few()) break;
+            settled_ = true;
         }
         labels_.resize(points_.size());
         for (std::size_t row = 0; row < points_.size(); ++row)
@@ -158,22 +162,23 @@ class LimitedLloyd {
         complete_sizes(points_, centers_.view(), limits_, candidates_, columns_, execution);
     }
 
-    // At the least loss, or nearly. Where the candidates allow no assignment within the limits, it
-    // returns the clusters that have room for more rows.
-    std::vector<std::uint32_t> distribute(bool at_least_loss) {
+    // At the least loss or, unless settled, nearly. Where the candidates seem to allow no
+    // assignment within the limits, it returns the clusters that have room for more rows.
+    std::vector<std::uint32_t> distribute() {
         const Costs costs(candidates_);
         std::vector<Cost> prices(centers_.size());
         for (std::size_t c = 0; c < prices.size(); ++c)
             prices[c] = static_cast<Cost>(prices_[c] * costs.scale());
         const Execution execution = execution_.at(done_ + part_ / 2);
         PriceSearch search(costs, centers_.size(), limits_, execution);
-        search.run(prices, at_least_loss ? 0 : points_.size() / kRowsPerSurplus);
+        search.run(prices, settled_ ? 0 : points_.size() / kRowsPerSurplus);
         columns_ = search.columns();
-        if (!at_least_loss) {
-            if (auction(costs, search.regrets(), prices)) return {};
+        std::vector<std::uint32_t> open;
+        if (!settled_) {
+            if (auction(costs, search.regrets(), prices, open)) return {};
+            if (!open.empty()) return open;
             columns_ = search.columns();
         }
-        std::vector<std::uint32_t> open;
         run_parallel(1, 1, execution, [&](std::size_t, TaskContext& task) {
             open = Exchange(costs, limits_, prices, columns_).run(task);
         });
@@ -183,8 +188,12 @@ class LimitedLloyd {
     }
 
     // False, and settled from here on, if the loss is hardly below that of the iteration before.
-    // False too if it found nothing.
-    bool auction(const Costs& costs, const std::vector<Cost>& regrets, std::vector<Cost> prices) {
+    // False too if it found nothing; `open`: the clusters with room, if it got stuck with many
+    // rows.
+    bool auction(const Costs& costs,
+                 const std::vector<Cost>& regrets,
+                 std::vector<Cost> prices,
+                 std::vector<std::uint32_t>& open) {
         const double loss_before = loss() * costs.scale();  // in costs
         const double part = std::max(
             kLastIncrement, std::ldexp(kFirstIncrement, -static_cast<int>(result_.losses.size())));
@@ -196,7 +205,9 @@ class LimitedLloyd {
         double gap = 0;  // in costs: room should have no price
         run_parallel(1, 1, execution, [&](std::size_t, TaskContext& task) {
             found = auction.run(capacities(prices), task);
-            for (std::size_t c = 0; c < prices.size(); ++c) {
+            const bool stuck = !found && !few();
+            for (std::uint32_t c = 0; c < prices.size(); ++c) {
+                if (stuck && auction.size(c) < limits_.most) open.push_back(c);
                 found = found && auction.size(c) >= limits_.least;
                 if (auction.size(c) < limits_.most)
                     gap += static_cast<double>(prices[c]) *
@@ -205,9 +216,16 @@ class LimitedLloyd {
         });
         const bool tight = limits_.most - limits_.least <= 1;
         if (!found || (!tight && gap > kTolerance * loss_before)) return false;
-        settled_ = !result_.losses.empty() && loss() > (1 - kSettled) * result_.losses.back();
+        settled_ = !gains();
         if (!settled_) keep_prices(prices, 0, costs.scale());
         return !settled_;
+    }
+
+    [[nodiscard]] bool few() const noexcept { return points_.size() <= kFewRows; }
+
+    // Whether the loss is well below that of the iteration before.
+    [[nodiscard]] bool gains() const {
+        return result_.losses.empty() || loss() <= (1 - kSettled) * result_.losses.back();
     }
 
     // Where all clusters are about as large, those with the highest prices have one row more.
