@@ -208,6 +208,17 @@ def test_a_memory_map(tmp_path):
     assert_same_topk(nm.topk(QUERIES, mapped, 9), oracle.topk(QUERIES, CORPUS, 9, "cosine"))
 
 
+def assert_runs(code, path):
+    """In a process of its own: what must not happen is a bus error."""
+    answer = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), str(path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert answer.returncode == 0, (answer.returncode, answer.stdout, answer.stderr)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not let a mapped file shrink")
 def test_a_memory_map_truncated_after_packing_is_refused(tmp_path):
     code = """
@@ -227,19 +238,12 @@ def test_a_memory_map_truncated_after_packing_is_refused(tmp_path):
             else:
                 raise SystemExit("no error")
     """
-    answer = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code), str(tmp_path / "corpus.npy")],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert answer.returncode == 0, (answer.returncode, answer.stdout, answer.stderr)
+    assert_runs(code, tmp_path / "corpus.npy")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not let a mapped file shrink")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_truncated_memory_map_is_refused(tmp_path, dtype):
-    """In a process of its own: what must not happen is a bus error."""
     code = f"""
         import os, sys, numpy as np, nearmiss as nm
         path = sys.argv[1]
@@ -255,12 +259,7 @@ def test_a_truncated_memory_map_is_refused(tmp_path, dtype):
             else:
                 raise SystemExit("no error")
     """
-    answer = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code), str(tmp_path / "corpus.npy")],
-        capture_output=True,
-        text=True,
-    )
-    assert answer.returncode == 0, (answer.returncode, answer.stdout, answer.stderr)
+    assert_runs(code, tmp_path / "corpus.npy")
 
 
 @pytest.mark.parametrize("name", ["float64", "float32", "float16", "bfloat16", "int8", "uint8"])
