@@ -99,23 +99,17 @@ std::size_t check_candidates(const Candidates& candidates, const Limits& limits)
                 candidates.rows.size() == candidates.scores.size(),
             "indices: expected the shape of scores");
     std::int64_t largest = -1;
-    for (std::size_t i = 0; i < candidates.rows.size(); ++i) {
-        require_row("indices", i / candidates.num_candidates, candidates.rows[i]);
-        largest = std::max(largest, candidates.rows[i]);
-    }
+    const auto check = [&](const char* argument, std::size_t query, std::int64_t row) {
+        require_row(argument, query, row);
+        largest = std::max(largest, row);
+    };
+    for (std::size_t i = 0; i < candidates.rows.size(); ++i)
+        check("indices", i / candidates.num_candidates, candidates.rows[i]);
     // Limits may name rows that are not among the candidates.
     for (std::size_t query = 0; query < candidates.num_queries; ++query) {
-        for (const std::int64_t row : limits.positives.list(query)) {
-            require_row("positives", query, row);
-            largest = std::max(largest, row);
-        }
-        for (const std::int64_t row : limits.exclude.list(query)) {
-            require_row("exclude", query, row);
-            largest = std::max(largest, row);
-        }
-        if (limits.self_rows.empty()) continue;
-        require_row("exclude_self", query, limits.self_rows[query]);
-        largest = std::max(largest, limits.self_rows[query]);
+        for (const std::int64_t row : limits.positives.list(query)) check("positives", query, row);
+        for (const std::int64_t row : limits.exclude.list(query)) check("exclude", query, row);
+        if (!limits.self_rows.empty()) check("exclude_self", query, limits.self_rows[query]);
     }
     return static_cast<std::size_t>(largest + 1);
 }

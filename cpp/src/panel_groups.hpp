@@ -2,12 +2,20 @@
 // Panels of the corpus that meet the queries together.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <utility>
 
 #include "kernels/kernels.hpp"
 
 namespace nearmiss {
+
+// A bit for every lane of a panel that holds one of `num_rows` rows.
+[[nodiscard]] constexpr std::uint16_t used_lanes(std::size_t panel, std::size_t num_rows) noexcept {
+    const std::size_t lanes = std::min(kernels::kPanelRows, num_rows - panel * kernels::kPanelRows);
+    return static_cast<std::uint16_t>((1u << lanes) - 1u);
+}
 
 struct PanelGroup {
     std::size_t count = 0;

@@ -13,6 +13,7 @@
 
 #include "collect/collector.hpp"
 #include "nearmiss/error.hpp"
+#include "panel_groups.hpp"
 #include "parallel.hpp"
 
 namespace nearmiss {
@@ -245,9 +246,7 @@ class Scan {
     }
 
     void collect(const kernels::TileHit& hit, std::size_t panel) {
-        const std::size_t first = panel * kPanelRows;
-        const std::size_t lanes = std::min(kPanelRows, search_.corpus.num_rows() - first);
-        const auto used = static_cast<std::uint16_t>((1u << lanes) - 1u);
+        const std::uint16_t used = used_lanes(panel, search_.corpus.num_rows());
         const bool one_group = by_group_ && lowest_group_ == highest_group_;
         const std::int64_t* group = one_group ? &lowest_group_ : nullptr;
         for (std::size_t t = 0; t < kTileQueries; ++t) {

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <bit>
 
+#include "panel_groups.hpp"
+
 namespace nearmiss {
 
 using kernels::kPanelRows;
@@ -56,8 +58,7 @@ std::size_t NearestScan::run(std::span<const std::uint32_t> queries,
 
 void NearestScan::collect(const kernels::TileHit& hit, std::size_t panel) {
     const std::size_t first = panel * kPanelRows;
-    const std::size_t lanes = std::min(kPanelRows, search_.corpus.num_rows() - first);
-    const std::uint32_t used = (1u << lanes) - 1u;
+    const std::uint32_t used = used_lanes(panel, search_.corpus.num_rows());
     for (std::size_t t = 0; t < kTileQueries; ++t) {
         const std::size_t i = hit.tile * kTileQueries + t;
         if (i >= block_.size()) return;

@@ -11,6 +11,7 @@
 #include "forms/coding.hpp"
 #include "kernels/dispatch.hpp"
 #include "kmeans/centers.hpp"
+#include "panel_groups.hpp"
 
 namespace nearmiss {
 
@@ -464,8 +465,7 @@ void SketchScan::screen(std::size_t first_panel, std::size_t count, std::size_t 
 
 void SketchScan::collect(const kernels::TilePass& pass, std::size_t panel) {
     const std::size_t first = panel * kPanelRows;
-    const std::size_t lanes = std::min(kPanelRows, centers_.order_.size() - first);
-    const std::uint32_t used = (1u << lanes) - 1u;
+    const std::uint32_t used = used_lanes(panel, centers_.order_.size());
     for (std::size_t t = 0; t < kTileQueries; ++t) {
         std::uint32_t passed = pass.passed[t] & used;
         const std::size_t i = pass.tile * kTileQueries + t - first_place_;

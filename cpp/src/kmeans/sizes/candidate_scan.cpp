@@ -92,8 +92,7 @@ void CandidateScan::start(std::span<const std::uint32_t> queries, std::span<Key>
 
 void CandidateScan::collect(const kernels::TileHit& hit, std::size_t panel) {
     const std::size_t first = panel * kPanelRows;
-    const std::size_t lanes = std::min(kPanelRows, search_.corpus.num_rows() - first);
-    const std::uint32_t used = (1u << lanes) - 1u;
+    const std::uint32_t used = used_lanes(panel, search_.corpus.num_rows());
     for (std::size_t t = 0; t < kTileQueries; ++t) {
         const std::size_t i = hit.tile * kTileQueries + t;
         if (i >= block_.size()) return;

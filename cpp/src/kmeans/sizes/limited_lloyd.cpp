@@ -207,11 +207,11 @@ class LimitedLloyd {
             found = auction.run(capacities(prices), task);
             const bool stuck = !found && !few();
             for (std::uint32_t c = 0; c < prices.size(); ++c) {
-                if (stuck && auction.size(c) < limits_.most) open.push_back(c);
                 found = found && auction.size(c) >= limits_.least;
-                if (auction.size(c) < limits_.most)
-                    gap += static_cast<double>(prices[c]) *
-                           static_cast<double>(limits_.most - auction.size(c));
+                if (auction.size(c) >= limits_.most) continue;
+                if (stuck) open.push_back(c);
+                gap += static_cast<double>(prices[c]) *
+                       static_cast<double>(limits_.most - auction.size(c));
             }
         });
         const bool tight = limits_.most - limits_.least <= 1;
