@@ -2,6 +2,7 @@
 """Threads, forks, interrupts and progress: results never depend on them, and nothing hangs."""
 
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -218,27 +219,42 @@ def test_an_unknown_simd_target_is_named():
 # --- fork and spawn -------------------------------------------------------------------------------
 
 
+DAEMON = """
+    import sys, threading
+    import nearmiss as nm
+    import numpy as np
+
+    rows = np.random.default_rng(0).standard_normal((60_000, 64), dtype=np.float32)
+    searching = threading.Event()
+
+    def report(fraction):
+        REPORT
+
+    def search():
+        while True:
+            nm.mine(rows, rows, num_threads=THREADS, progress=report)
+
+    threading.Thread(target=search, daemon=True).start()
+    assert searching.wait(60)
+    END
+"""
+WAITS_FOR_THE_GIL = "searching.set()"
+RUNS_PYTHON = "searching.set(); sum(1 for _ in iter(int, 1))"
+# What exits call when Python has ended gets the exit status, here a time in microseconds; of the
+# status the caller sees the lowest byte, which is 0.
+OUTLIVES_PYTHON = (
+    "import ctypes; libc = ctypes.CDLL(None); libc.on_exit(libc.usleep, None); sys.exit(1000 << 8)"
+)
+
+
 @pytest.mark.parametrize("num_threads", [1, 2])
-def test_a_daemon_thread_does_not_abort_the_end_of_the_process(num_threads):
-    """It is waiting for the GIL, to report or to return, when the interpreter ends."""
-    code = f"""
-        import threading
-        import nearmiss as nm
-        import numpy as np
-
-        rows = np.random.default_rng(0).standard_normal((60_000, 64), dtype=np.float32)
-        searching = threading.Event()
-
-        def search():
-            while True:
-                nm.mine(
-                    rows, rows, num_threads={num_threads}, progress=lambda _: searching.set()
-                )
-
-        threading.Thread(target=search, daemon=True).start()
-        assert searching.wait(60)
-    """
-    run(code)
+@pytest.mark.parametrize("report", [WAITS_FOR_THE_GIL, RUNS_PYTHON])
+@pytest.mark.parametrize("end", ["pass", OUTLIVES_PYTHON])
+def test_a_daemon_thread_does_not_abort_the_end_of_the_process(num_threads, report, end):
+    if end == OUTLIVES_PYTHON and platform.libc_ver()[0] != "glibc":
+        pytest.skip("needs on_exit of glibc")
+    code = DAEMON.replace("REPORT", report).replace("THREADS", str(num_threads))
+    run(code.replace("END", end))
 
 
 @fork

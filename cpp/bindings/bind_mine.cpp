@@ -229,11 +229,12 @@ PoolSink python_sink(const py::function& sink) {
         const WithGil acquire;
         const auto n = static_cast<py::ssize_t>(block.num_queries);
         const auto width = static_cast<py::ssize_t>(block.width);
-        sink(block.first_query,
-             to_numpy(std::move(block.scores), {n, width}),
-             to_numpy(std::move(block.rows), {n, width}),
-             to_numpy(std::move(block.admissible), {n, width}).attr("view")("bool"),
-             to_numpy(std::move(block.positive_scores), {n}));
+        call(sink,
+             py::make_tuple(block.first_query,
+                            to_numpy(std::move(block.scores), {n, width}),
+                            to_numpy(std::move(block.rows), {n, width}),
+                            to_numpy(std::move(block.admissible), {n, width}).attr("view")("bool"),
+                            to_numpy(std::move(block.positive_scores), {n})));
     };
 }
 

@@ -44,15 +44,11 @@ std::map<std::string, std::string> build_info() {
 
 Execution make_execution(std::size_t num_threads, py::object progress) {
     // Owned by shared_ptr: std::function copies must not touch reference counts without the GIL.
-    auto callback =
-        std::shared_ptr<py::object>(new py::object(std::move(progress)), [](py::object* object) {
-            const WithGil gil;
-            delete object;
-        });
-    return {num_threads, [callback](double fraction) {
+    return {num_threads,
+            [callback = std::make_shared<py::object>(std::move(progress))](double fraction) {
                 const WithGil gil;
-                if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-                if (!callback->is_none()) (*callback)(fraction);
+                check_signals();
+                if (!callback->is_none()) call(*callback, py::make_tuple(fraction));
             }};
 }
 

@@ -10,27 +10,49 @@
 #endif
 
 namespace nearmiss::bindings {
+
+namespace py = pybind11;
+
 namespace {
 
-template <class Wait>
-auto wait_for_gil(const Wait& wait) {
+// Of this thread, while it is without the GIL.
+thread_local PyThreadState* released_state = nullptr;
+
+// Runs code of CPython; if that ends the thread, waits for the end of the process instead.
+template <class Code>
+auto wait_if_ended(const Code& code) {
 #if defined(NEARMISS_ENDED_THREADS_UNWIND)
     try {
-        return wait();
+        return code();
     } catch (const abi::__forced_unwind&) {
         for (;;) std::this_thread::sleep_for(std::chrono::hours(1));
     }
 #else
-    return wait();
+    return code();
 #endif
+}
+
+void take_gil(PyThreadState* state) {
+    wait_if_ended([state] { PyEval_RestoreThread(state); });
 }
 
 }  // namespace
 
-WithoutGil::~WithoutGil() {
-    wait_for_gil([this] { PyEval_RestoreThread(state_); });
+WithoutGil::WithoutGil() : state_(PyEval_SaveThread()) { released_state = state_; }
+
+WithoutGil::~WithoutGil() { take_gil(state_); }
+
+WithGil::WithGil() { take_gil(released_state); }
+
+py::object call(const py::object& function, const py::tuple& arguments) {
+    PyObject* result =
+        wait_if_ended([&] { return PyObject_CallObject(function.ptr(), arguments.ptr()); });
+    if (result == nullptr) throw py::error_already_set();
+    return py::reinterpret_steal<py::object>(result);
 }
 
-WithGil::WithGil() : state_(wait_for_gil([] { return PyGILState_Ensure(); })) {}
+void check_signals() {
+    if (wait_if_ended([] { return PyErr_CheckSignals(); }) != 0) throw py::error_already_set();
+}
 
 }  // namespace nearmiss::bindings
