@@ -150,9 +150,8 @@ NEARMISS_ALWAYS_INLINE inline Mask reaching(const Accumulators& sums, const floa
     return any;
 }
 
-// What is above a ceiling is above the lower threshold too.
-NEARMISS_ALWAYS_INLINE inline bool worth_a_look(const Accumulators& sums, const float* lower) {
-    return to_bits(reaching(sums, lower)) != 0;
+NEARMISS_ALWAYS_INLINE inline bool any_reaches(const Accumulators& sums, const float* bounds) {
+    return to_bits(reaching(sums, bounds)) != 0;
 }
 
 template <bool kCeiling>
@@ -212,7 +211,9 @@ NEARMISS_ALWAYS_INLINE inline void add_hit(const Accumulators& scores,
     for (std::uint16_t& above : hit.above) above = 0;
 }
 
-// Adds a hit if there is something to look at in the scores of a tile and a panel.
+// Adds a hit if there is something to look at in the scores of a tile and a panel. What is above a
+// ceiling is above the lower threshold too; in most hits nothing is. (Zen 5, a ceiling below the
+// 50 nearest of 200,000 rows: it costs 2 % of a search instead of 5 %.)
 template <class Task>
 NEARMISS_ALWAYS_INLINE inline void look_at(const Accumulators& scores,
                                            const Task& task,
@@ -220,8 +221,9 @@ NEARMISS_ALWAYS_INLINE inline void look_at(const Accumulators& scores,
                                            std::size_t panel,
                                            TileHit* hits,
                                            std::uint32_t& num_hits) {
-    if (!worth_a_look(scores, task.lower + tile * kTileQueries)) return;
-    if (task.upper == nullptr)
+    const std::size_t first = tile * kTileQueries;
+    if (!any_reaches(scores, task.lower + first)) return;
+    if (task.upper == nullptr || !any_reaches(scores, task.upper + first))
         add_hit<false>(scores, task, tile, panel, hits, num_hits);
     else
         add_hit<true>(scores, task, tile, panel, hits, num_hits);
