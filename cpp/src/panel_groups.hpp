@@ -17,6 +17,14 @@ namespace nearmiss {
     return static_cast<std::uint16_t>((1u << lanes) - 1u);
 }
 
+// A bit for every query of a tile that a hit says something of. Most hits are of one.
+[[nodiscard]] constexpr std::uint32_t queries_with_lanes(const kernels::TileHit& hit) noexcept {
+    std::uint32_t queries = 0;
+    for (std::size_t t = 0; t < kernels::kTileQueries; ++t)
+        queries |= std::uint32_t{(hit.passed[t] | hit.above[t]) != 0} << t;
+    return queries;
+}
+
 struct PanelGroup {
     std::size_t count = 0;
     std::size_t at[kernels::kMaxPanels] = {};    // ascending

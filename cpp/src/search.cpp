@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
 #include <cmath>
 #include <functional>
 #include <memory>
@@ -249,10 +250,9 @@ class Scan {
         const std::uint16_t used = used_lanes(panel, search_.corpus.num_rows());
         const bool one_group = by_group_ && lowest_group_ == highest_group_;
         const std::int64_t* group = one_group ? &lowest_group_ : nullptr;
-        for (std::size_t t = 0; t < kTileQueries; ++t) {
-            const std::size_t i = hit.tile * kTileQueries + t;
-            if (i >= block_.size()) return;
-            collector_.take(i, hit, t, panel, used, group);
+        for (std::uint32_t rest = queries_with_lanes(hit); rest != 0; rest &= rest - 1) {
+            const auto t = static_cast<std::size_t>(std::countr_zero(rest));
+            collector_.take(hit.tile * kTileQueries + t, hit, t, panel, used, group);
         }
     }
 

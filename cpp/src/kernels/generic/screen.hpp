@@ -150,70 +150,50 @@ NEARMISS_ALWAYS_INLINE inline Mask reaching(const Accumulators& sums, const floa
     return any;
 }
 
-NEARMISS_ALWAYS_INLINE inline bool any_reaches(const Accumulators& sums, const float* bounds) {
-    return to_bits(reaching(sums, bounds)) != 0;
-}
-
-template <bool kCeiling>
-NEARMISS_ALWAYS_INLINE inline void describe(const Accumulators& sums,
+// Describes a tile and a panel as if they were a hit without a ceiling; whether they are one.
+NEARMISS_ALWAYS_INLINE inline bool describe(const Accumulators& sums,
                                             const float* lower,
-                                            const float* upper,
                                             TileHit& hit) {
+    std::uint32_t any = 0;
     unrolled<kTileQueries>([&](auto q) NEARMISS_ALWAYS_INLINE {
         std::uint32_t passed = 0;
-        std::uint32_t above = 0;
         unrolled<kVectors>([&](auto v) NEARMISS_ALWAYS_INLINE {
             const F32 scores = sums.at[q][v];
             store_f32(&hit.scores[q][v * kLanes], scores);
             passed |= to_bits(less_equal(broadcast_f32(lower + q), scores)) << (v * kLanes);
-            if constexpr (kCeiling)
-                above |= to_bits(less_than(broadcast_f32(upper + q), scores)) << (v * kLanes);
         });
-        hit.passed[q] = static_cast<std::uint16_t>(passed & ~above);
-        hit.above[q] = static_cast<std::uint16_t>(above);
+        hit.passed[q] = static_cast<std::uint16_t>(passed);
+        hit.above[q] = 0;
+        any |= passed;
     });
+    return any != 0;
 }
 
-// Counts what is above; whether anything is left between the thresholds.
-NEARMISS_ALWAYS_INLINE inline bool count_above(const Accumulators& sums,
-                                               const float* lower,
-                                               const float* upper,
-                                               std::uint32_t* counts) {
-    std::uint32_t left = 0;
+// Moves what is above the ceiling from `passed` to `above`, or to `counts` if there are such;
+// whether it is still a hit.
+NEARMISS_ALWAYS_INLINE inline bool move_above(const Accumulators& sums,
+                                              const float* upper,
+                                              std::uint32_t* counts,
+                                              TileHit& hit) {
+    std::uint32_t any = 0;
     unrolled<kTileQueries>([&](auto q) NEARMISS_ALWAYS_INLINE {
+        std::uint32_t above = 0;
         unrolled<kVectors>([&](auto v) NEARMISS_ALWAYS_INLINE {
-            const F32 scores = sums.at[q][v];
-            const std::uint32_t above = to_bits(less_than(broadcast_f32(upper + q), scores));
-            counts[q] += static_cast<std::uint32_t>(__builtin_popcount(above));
-            left |= to_bits(less_equal(broadcast_f32(lower + q), scores)) & ~above;
+            above |= to_bits(less_than(broadcast_f32(upper + q), sums.at[q][v])) << (v * kLanes);
         });
+        hit.passed[q] = static_cast<std::uint16_t>(hit.passed[q] & ~above);
+        if (counts == nullptr)
+            hit.above[q] = static_cast<std::uint16_t>(above);
+        else
+            counts[q] += static_cast<std::uint32_t>(__builtin_popcount(above));
+        any |= static_cast<std::uint32_t>(hit.passed[q] | hit.above[q]);
     });
-    return left != 0;
+    return any != 0;
 }
 
-template <bool kCeiling, class Task>
-NEARMISS_ALWAYS_INLINE inline void add_hit(const Accumulators& scores,
-                                           const Task& task,
-                                           std::uint32_t tile,
-                                           std::size_t panel,
-                                           TileHit* hits,
-                                           std::uint32_t& num_hits) {
-    const std::size_t first = tile * kTileQueries;
-    const float* lower = task.lower + first;
-    const float* upper = kCeiling ? task.upper + first : nullptr;
-    const bool counted = kCeiling && task.num_above != nullptr;
-    if (counted && !count_above(scores, lower, upper, task.num_above + first)) return;
-    TileHit& hit = hits[num_hits++];
-    hit.tile = tile;
-    hit.panel = static_cast<std::uint32_t>(panel);
-    describe<kCeiling>(scores, lower, upper, hit);
-    if (!counted) return;
-    for (std::uint16_t& above : hit.above) above = 0;
-}
-
-// Adds a hit if there is something to look at in the scores of a tile and a panel. What is above a
-// ceiling is above the lower threshold too; in most hits nothing is. (Zen 5, a ceiling below the
-// 50 nearest of 200,000 rows: it costs 2 % of a search instead of 5 %.)
+// Adds a hit if there is something to look at in the scores of a tile and a panel. Whether there is
+// is hard to predict, and where it is often so a branch costs more than to describe them all.
+// Scores above a ceiling are few.
 template <class Task>
 NEARMISS_ALWAYS_INLINE inline void look_at(const Accumulators& scores,
                                            const Task& task,
@@ -222,11 +202,15 @@ NEARMISS_ALWAYS_INLINE inline void look_at(const Accumulators& scores,
                                            TileHit* hits,
                                            std::uint32_t& num_hits) {
     const std::size_t first = tile * kTileQueries;
-    if (!any_reaches(scores, task.lower + first)) return;
-    if (task.upper == nullptr || !any_reaches(scores, task.upper + first))
-        add_hit<false>(scores, task, tile, panel, hits, num_hits);
-    else
-        add_hit<true>(scores, task, tile, panel, hits, num_hits);
+    TileHit& hit = hits[num_hits];
+    hit.tile = tile;
+    hit.panel = static_cast<std::uint32_t>(panel);
+    bool any = describe(scores, task.lower + first, hit);
+    if (task.upper != nullptr && to_bits(reaching(scores, task.upper + first)) != 0) {
+        std::uint32_t* counts = task.num_above == nullptr ? nullptr : task.num_above + first;
+        any = move_above(scores, task.upper + first, counts, hit);
+    }
+    num_hits += any ? 1 : 0;
 }
 
 // The lanes of a vector of rows that may still reach the query's threshold.
