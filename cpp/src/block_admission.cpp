@@ -13,7 +13,8 @@ void BlockAdmission::prepare(std::span<const std::uint32_t> queries) {
     named_.clear();
     admissions_.clear();
     if (rules_ == nullptr) return;
-    named_panels_.assign(corpus_.num_panels() / 64 + 1, 0);
+    const std::uint64_t others = rules_->use_values() ? ~std::uint64_t{0} : 0;
+    named_panels_.assign(corpus_.num_panels() / 64 + 1, others);
     for (const std::uint32_t query : queries) {
         Admission admission(*rules_, query);
         prepare_query(admission);

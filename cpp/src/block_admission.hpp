@@ -15,6 +15,12 @@
 
 namespace nearmiss {
 
+// What is known of the groups of a panel's rows.
+struct GroupsOfPanel {
+    const std::int64_t* only = nullptr;  // that of all of them; null unless they are of one
+    bool are_right = false;              // rule no row out for any query of the block
+};
+
 // Not thread-safe.
 class BlockAdmission {
   public:
@@ -26,17 +32,19 @@ class BlockAdmission {
     void prepare(std::span<const std::uint32_t> queries);
 
     // Those of a panel's lanes whose rows no limit but those on scores rules out for query i of the
-    // block. `group`: that of all the panel's rows; null unless they are of one.
+    // block.
     [[nodiscard]] std::uint16_t admissible(std::size_t i,
                                            std::size_t panel,
                                            std::uint16_t lanes,
-                                           const std::int64_t* group) const noexcept {
+                                           GroupsOfPanel groups) const noexcept {
         if (rules_ == nullptr) return lanes;
-        const Glance& glance = glances_[i];
-        if (group != nullptr && rules_->wrong_group(glance.group, *group)) return 0;
-        const bool groups_are_right = group != nullptr || !rules_->use_groups();
-        if (groups_are_right && !names_any(glance, panel)) return lanes;
-        return look_closely(i, panel, lanes, groups_are_right);
+        bool right = groups.are_right || !rules_->use_groups();
+        if (!right && groups.only != nullptr) {
+            if (rules_->wrong_group(glances_[i].group, *groups.only)) return 0;
+            right = true;
+        }
+        if (right && !names_any(i, panel)) return lanes;
+        return look_closely(i, panel, lanes, right);
     }
 
     // Whether it is known that no limit but those on scores rules any of a panel's rows out for any
@@ -44,7 +52,7 @@ class BlockAdmission {
     [[nodiscard]] bool admits_all(std::size_t panel, bool groups_are_right) const noexcept {
         if (rules_ == nullptr) return true;
         if (rules_->use_values() || (rules_->use_groups() && !groups_are_right)) return false;
-        return (named_panels_[panel / 64] >> (panel % 64) & 1) == 0;
+        return !is_named(panel);
     }
 
     // The queries with groups in [lowest, highest], as first and past-the-last; queries must be in
@@ -64,7 +72,13 @@ class BlockAdmission {
         std::uint32_t last_named;
     };
 
-    [[nodiscard]] bool names_any(const Glance& glance, std::size_t panel) const noexcept {
+    [[nodiscard]] bool is_named(std::size_t panel) const noexcept {
+        return (named_panels_[panel / 64] >> (panel % 64) & 1) != 0;
+    }
+    // Whether query i may name a row of the panel.
+    [[nodiscard]] bool names_any(std::size_t i, std::size_t panel) const noexcept {
+        if (!is_named(panel)) return false;
+        const Glance& glance = glances_[i];
         const std::uint32_t bit = place_of(panel, glance.shift);
         return (names_[glance.first_word + bit / 64] >> (bit % 64) & 1) != 0;
     }
@@ -84,9 +98,10 @@ class BlockAdmission {
     const PackedCorpus& corpus_;
     std::vector<Glance> glances_;
     std::vector<std::uint64_t> names_;
-    std::vector<std::uint32_t> named_;         // query by query, ascending
-    std::vector<std::uint64_t> named_panels_;  // a bit for each: holds a row named for some query
-    std::vector<Admission> admissions_;        // where values play a part
+    std::vector<std::uint32_t> named_;  // query by query, ascending
+    // A bit for each: holds a row named for some query; for all where values play a part.
+    std::vector<std::uint64_t> named_panels_;
+    std::vector<Admission> admissions_;  // where values play a part
 };
 
 }  // namespace nearmiss

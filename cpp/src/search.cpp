@@ -236,23 +236,23 @@ class Scan {
             lowest_group_ = lowest;
             highest_group_ = highest;
         }
-        for (std::size_t i = 0; i < tiles_->count; ++i)
-            screen(panels, tiles_->at[i], tiles_->groups_are_right);
+        const GroupsOfPanel known{lowest == highest ? &lowest_group_ : nullptr,
+                                  tiles_->groups_are_right};
+        for (std::size_t i = 0; i < tiles_->count; ++i) screen(panels, tiles_->at[i], known);
     }
 
-    void screen(const PanelGroup& panels, TileRange tiles, bool groups_are_right = false) {
+    void screen(const PanelGroup& panels, TileRange tiles, GroupsOfPanel groups = {}) {
         if (tiles.begin >= tiles.end) return;
-        const std::uint32_t count = block_.screen(panels, tiles, hits_.data(), groups_are_right);
-        for (std::uint32_t h = 0; h < count; ++h) collect(hits_[h], panels.at[hits_[h].panel]);
+        const std::uint32_t count = block_.screen(panels, tiles, hits_.data(), groups.are_right);
+        for (std::uint32_t h = 0; h < count; ++h)
+            collect(hits_[h], panels.at[hits_[h].panel], groups);
     }
 
-    void collect(const kernels::TileHit& hit, std::size_t panel) {
+    void collect(const kernels::TileHit& hit, std::size_t panel, GroupsOfPanel groups) {
         const std::uint16_t used = used_lanes(panel, search_.corpus.num_rows());
-        const bool one_group = by_group_ && lowest_group_ == highest_group_;
-        const std::int64_t* group = one_group ? &lowest_group_ : nullptr;
         for (std::uint32_t rest = queries_with_lanes(hit); rest != 0; rest &= rest - 1) {
             const auto t = static_cast<std::size_t>(std::countr_zero(rest));
-            collector_.take(hit.tile * kTileQueries + t, hit, t, panel, used, group);
+            collector_.take(hit.tile * kTileQueries + t, hit, t, panel, used, groups);
         }
     }
 

@@ -33,17 +33,17 @@ class Collector {
     }
 
     // Takes what place `t` of a tile, which held query i of the block, found among the `lanes` of
-    // a panel. `group`: that of all its rows; null unless they are of one and groups play a part.
+    // a panel.
     void take(std::size_t i,
               const kernels::TileHit& hit,
               std::size_t t,
               std::size_t panel,
               std::uint16_t lanes,
-              const std::int64_t* group) {
+              GroupsOfPanel groups = {}) {
         const auto passed = static_cast<std::uint16_t>(hit.passed[t] & lanes);
         const auto above = static_cast<std::uint16_t>(hit.above[t] & lanes);
         const auto admissible = [&](std::uint16_t some) {
-            return block_.admission().admissible(i, panel, some, group);
+            return block_.admission().admissible(i, panel, some, groups);
         };
         if (above != 0) reservoirs_.count_above(i, std::popcount(admissible(above)));
         if (passed != 0) add(i, panel, admissible(passed), hit.scores[t]);

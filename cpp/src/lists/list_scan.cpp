@@ -88,7 +88,7 @@ void ListScan::collect(const kernels::TileHit& hit, std::size_t panel, InvertedL
     const std::size_t place = hit.tile * kTileQueries;
     const std::size_t used = std::min(kTileQueries, group_.members().size() - place);
     for (std::size_t t = 0; t < used; ++t) {
-        collector_.take(group_.members()[place + t], hit, t, panel, lanes, nullptr);
+        collector_.take(group_.members()[place + t], hit, t, panel, lanes);
         group_.refresh(place + t);
     }
 }
