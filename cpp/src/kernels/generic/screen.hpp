@@ -192,8 +192,9 @@ NEARMISS_ALWAYS_INLINE inline bool move_above(const Accumulators& sums,
 }
 
 // Adds a hit if there is something to look at in the scores of a tile and a panel. Whether there is
-// is hard to predict, and where it is often so a branch costs more than to describe them all.
-// Scores above a ceiling are few.
+// cannot be predicted, and often there is: to describe them all is faster than a branch, unless
+// to_bits() takes long. (Zen 5, int8, whole searches of real rows: 1 % faster where 17 % of the
+// tiles are hits, 6 % where 28 % are.) Scores above a ceiling are few.
 template <class Task>
 NEARMISS_ALWAYS_INLINE inline void look_at(const Accumulators& scores,
                                            const Task& task,
@@ -202,6 +203,9 @@ NEARMISS_ALWAYS_INLINE inline void look_at(const Accumulators& scores,
                                            TileHit* hits,
                                            std::uint32_t& num_hits) {
     const std::size_t first = tile * kTileQueries;
+    if constexpr (!kBitsAreCheap) {
+        if (to_bits(reaching(scores, task.lower + first)) == 0) return;
+    }
     TileHit& hit = hits[num_hits];
     hit.tile = tile;
     hit.panel = static_cast<std::uint32_t>(panel);

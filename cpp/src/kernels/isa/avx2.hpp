@@ -18,6 +18,7 @@ constexpr std::size_t kLanes = 8;
 // Panels and query tiles that meet together.
 constexpr std::size_t kPanelsAtOnce = 1;
 constexpr std::uint32_t kTilesAtOnce = 1;
+constexpr bool kBitsAreCheap = true;
 
 using F32 = __m256;
 

@@ -27,6 +27,7 @@ constexpr std::size_t kLanes = 16;
 // Panels and query tiles that meet together: 24 accumulators of 32 registers.
 constexpr std::size_t kPanelsAtOnce = 2;
 constexpr std::uint32_t kTilesAtOnce = 2;
+constexpr bool kBitsAreCheap = true;
 
 using F32 = __m512;
 

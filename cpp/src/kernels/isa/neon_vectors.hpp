@@ -17,6 +17,7 @@ constexpr std::size_t kLanes = 4;
 // Panels and query tiles that meet together: one of each fills 24 of 32 registers.
 constexpr std::size_t kPanelsAtOnce = 1;
 constexpr std::uint32_t kTilesAtOnce = 1;
+constexpr bool kBitsAreCheap = false;
 
 // A struct, because some compilers have one type for all vectors.
 struct F32 {

@@ -15,6 +15,7 @@ constexpr std::size_t kLanes = 4;
 // Panels and query tiles that meet together.
 constexpr std::size_t kPanelsAtOnce = 1;
 constexpr std::uint32_t kTilesAtOnce = 1;
+constexpr bool kBitsAreCheap = false;
 
 struct F32 {
     float lane[kLanes];
