@@ -39,6 +39,41 @@ TEST(best_first_is_descending_order_of_keys) {
     }
 }
 
+// Descending, ascending, and up and down again, where pivots are bad; and in no order.
+std::vector<std::vector<Key>> orders_of(std::vector<Key> keys) {
+    std::vector<std::vector<Key>> orders{keys};
+    std::sort(keys.begin(), keys.end());
+    orders.push_back(keys);
+    std::vector<Key> pipe;
+    for (std::size_t i = 0; i < keys.size(); i += 2) pipe.push_back(keys[i]);
+    for (std::size_t i = keys.size() / 2 * 2; i-- > 0;)
+        if (i % 2 == 1) pipe.push_back(keys[i]);
+    orders.push_back(pipe);
+    std::reverse(keys.begin(), keys.end());
+    orders.push_back(keys);
+    return orders;
+}
+
+TEST(the_best_come_first_and_the_worst_of_them_last) {
+    std::vector<Key> scratch;
+    for (const std::size_t size : {1, 2, 24, 25, 26, 100, 317, 5000}) {
+        for (const std::vector<Key>& order : orders_of(random_keys(size, 0xffff'0000u, 3))) {
+            CHECK(order.size() == size);
+            std::vector<Key> expected = order;
+            std::sort(expected.begin(), expected.end(), std::greater<>());
+            for (const std::size_t count : {std::size_t{1}, size / 3 + 1, size - size / 9, size}) {
+                std::vector<Key> keys = order;
+                select_best(keys, count, scratch);
+                const auto end = static_cast<std::ptrdiff_t>(count);
+                CHECK(keys[count - 1] == expected[count - 1]);
+                std::sort(keys.begin(), keys.begin() + end, std::greater<>());
+                std::sort(keys.begin() + end, keys.end(), std::greater<>());
+                CHECK(keys == expected);
+            }
+        }
+    }
+}
+
 TEST(groups_of_rows_ascend_and_keep_the_order_within_them) {
     std::vector<Key> scratch;
     for (const std::uint32_t first_row : kFirstRows) {

@@ -77,7 +77,7 @@ std::optional<double> Reservoirs::certain_score(std::size_t i, double slack) {
             begin, end, [sure](Key key) { return static_cast<double>(score_of(key)) > sure; }));
     }
     if (counts_[i] < rank) return {};
-    std::nth_element(begin, begin + (rank - 1), end, std::greater<>());
+    select_best({begin, counts_[i]}, rank, scratch_);
     const double score = static_cast<double>(score_of(begin[rank - 1]));
     if (score < scale.screened(interval.floor) + slack) return {};
     return score;
@@ -91,10 +91,13 @@ void Reservoirs::drop_screened(std::size_t i) {
     block_->raise_lower(i, *kth - (error + slack));
     const float lower = block_->lower(i);
     if (guess_ == Guess::yes && lower > block_->initial_lower(i)) guesses_[i] = lower;
-    Key* const begin = keys_.data() + i * capacity_;
-    Key* const end = std::partition(
-        begin, begin + counts_[i], [lower](Key key) { return score_of(key) >= lower; });
-    counts_[i] = static_cast<std::uint32_t>(end - begin);
+    Key* const keys = keys_.data() + i * capacity_;
+    std::uint32_t kept = 0;
+    for (std::uint32_t j = 0; j < counts_[i]; ++j) {
+        keys[kept] = keys[j];
+        kept += score_of(keys[j]) >= lower ? 1 : 0;
+    }
+    counts_[i] = kept;
 }
 
 double Reservoirs::end_sample() {
@@ -141,9 +144,9 @@ void Reservoirs::keep_pool(std::size_t i) {
         if (interval.contains(score_of(key))) *end++ = key;
     }
     if (static_cast<std::size_t>(end - begin) >= pool_size_) {
-        Key* const last = begin + (pool_size_ - 1);
-        std::nth_element(begin, last, end, std::greater<>());
-        end = last + 1;
+        select_best({begin, end}, pool_size_, scratch_);
+        end = begin + pool_size_;
+        const Key* const last = end - 1;
         const ScreenScale& scale = block_->scale(i);
         block_->raise_lower(i, scale.screened(static_cast<double>(score_of(*last))) - scale.error);
     }
