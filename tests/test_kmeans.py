@@ -194,6 +194,18 @@ def test_centres_that_no_longer_move(metric):
     assert_found(fit(nm.KMeans(200, init=init, metric=metric, tol=0), rows), expected)
 
 
+@pytest.mark.parametrize("count", [2000, 9000])
+def test_clusters_within_the_cache_and_beyond(count, num_threads):
+    """A MiB of rows per cluster is read once per iteration, more of them block by block."""
+    rng = np.random.default_rng(12)
+    rows = (rng.normal(size=(count, 100)) + 0.2).astype(np.float32)
+    weights = rng.choice([0.5, 1.0, 1 / 3], count)
+    init = rows[[0, 1, 1]]  # the last one is empty at first
+    model = nm.KMeans(3, init=init, metric="cosine", tol=0, max_iter=4, num_threads=num_threads)
+    fit(model, rows, sample_weight=weights)
+    assert_found(model, oracle_kmeans.lloyd(rows, init, "cosine", weights, max_iter=4))
+
+
 @pytest.mark.parametrize("metric", METRICS)
 def test_rows_that_codes_cannot_tell_apart(metric):
     """The first rows are tried in codes, the rest then screened in float32."""

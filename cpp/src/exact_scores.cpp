@@ -9,21 +9,21 @@ void ExactScorer::score(const ExactQuery& query,
                         std::size_t num_next) {
     if (rows.empty()) return;
     sums_.resize(rows.size());
-    scratch_.resize(corpus_.rows.cols);
-    const kernels::RowList list{reinterpret_cast<const char*>(corpus_.rows.data),
-                                corpus_.rows.row_stride,
+    scratch_.resize(rows_.cols);
+    const kernels::RowList list{reinterpret_cast<const char*>(rows_.data),
+                                rows_.row_stride,
                                 rows.data(),
                                 rows.size(),
-                                corpus_.rows.cols,
+                                rows_.cols,
                                 num_next};
-    switch (corpus_.metric) {
+    switch (metric_) {
     case Metric::ip:
         typed_.inner_products(query.elements, list, scratch_.data(), sums_.data());
         break;
     case Metric::cosine:
         typed_.inner_products(query.elements, list, scratch_.data(), sums_.data());
         for (std::size_t i = 0; i < rows.size(); ++i)
-            sums_[i] /= query.root_norm * corpus_.root_norms[rows[i]];
+            sums_[i] /= query.root_norm * root_norms_[rows[i]];
         break;
     case Metric::l2:
         typed_.squared_distances(query.elements, list, scratch_.data(), sums_.data());

@@ -21,9 +21,18 @@ struct ExactQuery {
 // Not thread-safe: one per task (it owns scratch memory).
 class ExactScorer {
   public:
+    // `root_norms`: of the rows; they must outlive the scorer.
+    ExactScorer(MatrixView rows,
+                Metric metric,
+                std::span<const double> root_norms,
+                const kernels::KernelTable& kernel)
+        : rows_(rows),
+          metric_(metric),
+          root_norms_(root_norms),
+          typed_(kernel.of_type[static_cast<std::size_t>(rows.type)]) {}
+
     ExactScorer(const PackedCorpus& corpus, const kernels::KernelTable& kernel)
-        : corpus_(corpus),
-          typed_(kernel.of_type[static_cast<std::size_t>(corpus.rows.type)]) {}
+        : ExactScorer(corpus.rows, corpus.metric, corpus.root_norms.view(), kernel) {}
 
     // out[i] = score of (query, rows[i]); may be infinite where it overflows float32, never NaN or
     // -0. `num_next` rows follow these in memory, to be scored soon.
@@ -34,7 +43,9 @@ class ExactScorer {
     [[nodiscard]] float score(const ExactQuery& query, std::uint32_t row);
 
   private:
-    const PackedCorpus& corpus_;
+    const MatrixView rows_;
+    const Metric metric_;
+    const std::span<const double> root_norms_;
     const kernels::KernelTable::PerType& typed_;
     std::vector<double> sums_;
     std::vector<double> scratch_;  // of the kernel

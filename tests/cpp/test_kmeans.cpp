@@ -160,13 +160,14 @@ Coded coded(const nearmiss::SketchMap& map, const Matrix& rows, Metric metric) {
 TEST(kmeans_sketches_are_never_farther_than_what_they_are_of_and_codes_are_as_far) {
     for (const auto& rows : {instances::normal(300, 257, 1),
                              instances::small_integers(300, 300, 2),
+                             instances::normal(60, 1031, 4),
                              Matrix{40, 256, std::vector<float>(40 * 256, 2.5F)}}) {
         const Matrix others = instances::normal(50, rows.cols, 3);
         for (const Metric metric : kMetrics)
             on_all_targets([&](const nearmiss::Execution& execution) {
                 if (execution.num_threads != 1) return;
                 const Points points(rows.view(), metric, {}, execution);
-                const nearmiss::SketchMap map(points);
+                const nearmiss::SketchMap map(points, {});
                 const Coded a = coded(map, rows, metric);
                 const Coded b = coded(map, others, metric);
                 for (std::size_t i = 0; i < rows.rows; ++i)

@@ -19,8 +19,8 @@
 namespace nearmiss {
 
 // The rows to cluster, checked and measured once. Refers to the caller's arrays, which must stay
-// alive and unchanged; they may be mapped from files larger than memory: every walk over them is in
-// ascending blocks.
+// alive and unchanged; they may be mapped from files larger than memory: every walk over more than
+// 2 GiB of them is in ascending blocks.
 class Points {
   public:
     // `metric`: l2 or cosine. `weights`: one per row, finite, not negative, some of them positive;

@@ -160,17 +160,25 @@ struct Group {
     }
 };
 
-// The keys of rows with the centres that they had before.
+Key key_of(const Assignment& assignment, std::size_t row) {
+    return make_key(assignment.scores[row], static_cast<std::uint32_t>(assignment.labels[row]));
+}
+
+// The keys of rows with centres that are known to be near.
 class KnownCenters {
   public:
+    // `known`: these, or null: those that rows had before.
     KnownCenters(const Points& points,
                  const PackedCorpus& centers,
-                 std::span<const std::uint8_t> changed)
+                 std::span<const std::uint8_t> changed,
+                 const Assignment* known)
         : changed_(changed),
+          known_(known),
           reader_(points.rows(), points.root_norms(), kernels::active()),
           scorer_(centers, kernels::active()) {}
 
     [[nodiscard]] Key key(std::size_t row, Key before) {
+        if (known_ != nullptr) return key_of(*known_, row);
         const std::uint32_t center = row_of(before);
         if (changed_[center] == 0) return before;
         return make_key(scorer_.score(reader_.read(row), center), center);
@@ -178,6 +186,7 @@ class KnownCenters {
 
   private:
     const std::span<const std::uint8_t> changed_;
+    const Assignment* const known_;
     RowReader reader_;
     ExactScorer scorer_;
 };
@@ -205,11 +214,13 @@ CenterSearch::CenterSearch(const Points& points,
                            const SketchedPoints* sketched,
                            MatrixView centers,
                            std::span<const std::uint8_t> changed,
+                           const Assignment* known,
                            ScreeningChoice& choice,
                            const Execution& execution)
     : points_(points),
       sketched_(sketched),
       changed_(changed),
+      known_(known),
       choice_(choice),
       all_(centers, points.metric(), {}, execution, choice.precision()) {
     if (precision_for(centers.rows) == Precision::float32 &&
@@ -319,17 +330,16 @@ CenterSearch::Work CenterSearch::assign_by(Scans& among_all,
         const std::size_t last = std::min(end, first + step);
         Group to_all;
         Group to_some;
-        KnownCenters known(points_, all_.packed(), changed_);
+        KnownCenters known(points_, all_.packed(), changed_, known_);
         for (std::size_t row = first; row < last; ++row) {
             if (changed_.empty()) {
                 to_all.add(row, NearestScan::kNone);
                 continue;
             }
-            const Key before = make_key(assignment.scores[row],
-                                        static_cast<std::uint32_t>(assignment.labels[row]));
+            const Key before = key_of(assignment, row);
             const Key key = known.key(row, before);
             // No other centre was as good as its centre before, and those that have not changed are
-            // not now if that is no worse.
+            // not now if the one known is no worse.
             (among_some != nullptr && key >= before ? to_some : to_all).add(row, key);
         }
         num_searched.fetch_add(to_all.rows.size());
@@ -347,7 +357,7 @@ Assignment assign(const Points& points, MatrixView centers, const Execution& exe
     const FloatEnvironment environment;
     static_cast<void>(measure_rows(centers, points.metric(), "centers", execution));
     ScreeningChoice choice(points, centers.rows);
-    const CenterSearch search(points, nullptr, centers, {}, choice, execution.at(0));
+    const CenterSearch search(points, nullptr, centers, {}, nullptr, choice, execution.at(0));
     Assignment assignment{std::vector<std::int32_t>(points.size()),
                           std::vector<float>(points.size())};
     for_blocks(points.size(), 0, 1, execution, [&](auto begin, auto end, const Execution& part) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <utility>
@@ -99,11 +100,12 @@ class CenterSearch {
   public:
     // `centers` and `choice` must outlive it. `sketched`: the points, or null. `changed`: by
     // centre, whether it differs from the one that labels and scores of rows to come refer to;
-    // empty if these say nothing.
+    // empty if these say nothing. `known`: for every row one of the centres and its score, or null.
     CenterSearch(const Points& points,
                  const SketchedPoints* sketched,
                  MatrixView centers,
                  std::span<const std::uint8_t> changed,
+                 const Assignment* known,
                  ScreeningChoice& choice,
                  const Execution& execution);
 
@@ -140,6 +142,7 @@ class CenterSearch {
     const Points& points_;
     const SketchedPoints* const sketched_;
     const std::span<const std::uint8_t> changed_;
+    const Assignment* const known_;
     ScreeningChoice& choice_;
     Corpus all_;
     std::unique_ptr<FewCenters> few_;  // all, where they are few
@@ -152,6 +155,32 @@ class CenterSearch {
     std::unique_ptr<SketchedCenters> sketched_centers_;
 };
 
+// The rows of clusters, ascending.
+class ClusterMembers {
+  public:
+    // Of the rows [begin, end). `labels`: of all rows.
+    ClusterMembers(std::span<const std::int32_t> labels,
+                   std::size_t begin,
+                   std::size_t end,
+                   std::size_t num_clusters);
+
+    [[nodiscard]] std::span<const std::uint32_t> of(std::size_t cluster) const noexcept {
+        return {order_.data() + starts_[cluster], order_.data() + starts_[cluster + 1]};
+    }
+    // f(cluster) for all of them: tasks get about as many rows each.
+    void for_each(const Execution& execution, const std::function<void(std::size_t)>& f) const;
+
+  private:
+    std::vector<std::uint32_t> order_;   // rows by label
+    std::vector<std::uint32_t> starts_;  // of each cluster in `order_`
+};
+
+// Adds rows, times their multipliers, to `sum`, and their weights to `weight`, one after the other.
+void add_rows(const Points& points,
+              std::span<const std::uint32_t> rows,
+              double& weight,
+              double* sum);
+
 // Adds up the rows of clusters, block by block.
 class Summation {
   public:
@@ -163,17 +192,11 @@ class Summation {
              std::span<const std::int32_t> labels,
              const Execution& execution);
 
-    [[nodiscard]] const ClusterSums& sums() const noexcept { return sums_; }
     [[nodiscard]] ClusterSums&& take() && noexcept { return std::move(sums_); }
 
   private:
-    void sort_by_label(std::size_t begin, std::size_t end, std::span<const std::int32_t> labels);
-    void add_cluster(std::size_t cluster, std::vector<double>& multipliers);
-
     const Points& points_;
     ClusterSums sums_;
-    std::vector<std::uint32_t> order_;   // the block's rows, by label, then ascending
-    std::vector<std::uint32_t> starts_;  // of each cluster in `order_`
 };
 
 }  // namespace nearmiss

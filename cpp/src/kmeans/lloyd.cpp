@@ -12,6 +12,16 @@
 namespace nearmiss {
 namespace {
 
+// Whether to walk over rows cluster by cluster: they are certain to be in memory, most clusters fit
+// the cache, and scores with their centres will be asked for.
+bool read_at_once(const Points& points, std::size_t num_clusters) {
+    constexpr std::size_t kMostBytes = std::size_t{2} << 30;
+    constexpr std::size_t kMostBytesPerCluster = std::size_t{1} << 20;
+    const std::size_t bytes = points.size() * points.rows().row_bytes();
+    return bytes <= kMostBytes && bytes <= num_clusters * kMostBytesPerCluster &&
+           !FewCenters::serve(points, num_clusters);
+}
+
 // One call of lloyd().
 class Lloyd {
   public:
@@ -25,35 +35,43 @@ class Lloyd {
           execution_(execution),
           centers_(points, centers, execution),
           choice_(points, centers.rows),
-          assignment_{std::vector<std::int32_t>(points.size()), std::vector<float>(points.size())} {
-    }
+          at_once_(read_at_once(points, centers.rows)),
+          assignment_{std::vector<std::int32_t>(points.size()), std::vector<float>(points.size())},
+          clusters_{{}, std::vector<float>(at_once_ ? points.size() : 0)} {}
 
     Clustering run() && {
         const double enough =
             stopping_.tol > 0 ? stopping_.tol * mean_variance(points_, execution_) : 0;
-        std::vector<std::int32_t> before;
         for (std::size_t i = 0; i < stopping_.max_iter; ++i) {
-            const ClusterSums assigned = assign_and_sum(i);
+            assign(i);
             result_.losses.push_back(total_loss(points_, assignment_.scores));
-            if (assignment_.labels == before) return std::move(*this).finish(assigned.weights);
-            before = assignment_.labels;
-            const ClusterSums repaired = repair(assigned, before);
-            if (centers_.move(repaired) <= enough) break;
+            if (assignment_.labels == clusters_.labels) return std::move(*this).finish();
+            const std::vector<std::int32_t> before = std::move(clusters_.labels);
+            clusters_.labels = assignment_.labels;
+            const bool repaired = repair();
+            if (move(before, repaired) <= enough) break;
         }
-        return std::move(*this).finish(assign_and_sum(stopping_.max_iter).weights);
+        assign(stopping_.max_iter);
+        return std::move(*this).finish();
     }
 
   private:
-    Clustering finish(std::vector<double> cluster_weights) && {
+    Clustering finish() && {
         result_.centers = std::move(centers_).take();
         result_.loss = result_.free_loss = total_loss(points_, assignment_.scores);
+        result_.cluster_weights = weights();
         result_.labels = std::move(assignment_.labels);
-        result_.cluster_weights = std::move(cluster_weights);
         return std::move(result_);
     }
 
-    // A block is assigned and added up while it is in the cache, or in memory at all.
-    ClusterSums assign_and_sum(std::size_t iteration) {
+    [[nodiscard]] std::vector<double> weights() const {
+        std::vector<double> result(num_clusters_);
+        for (std::size_t row = 0; row < points_.size(); ++row)
+            result[static_cast<std::size_t>(assignment_.labels[row])] += points_.weight(row);
+        return result;
+    }
+
+    void assign(std::size_t iteration) {
         const double steps = static_cast<double>(stopping_.max_iter + 1);
         const double from = static_cast<double>(iteration) / steps;
         done_ = from + 1 / steps;
@@ -65,28 +83,38 @@ class Lloyd {
                                   sketched_.get(),
                                   centers_.view(),
                                   centers_.changed(),
+                                  iteration > 0 && at_once_ ? &clusters_ : nullptr,
                                   choice_,
                                   execution_.at(from));
-        Summation summation(points_, num_clusters_);
+        const bool adds_up = !at_once_ && iteration < stopping_.max_iter;
+        Summation summation(points_, adds_up ? num_clusters_ : 0);
         for_blocks(points_.size(),
                    from,
                    done_,
                    execution_,
                    [&](auto begin, auto end, const Execution& part) {
                        search.assign(begin, end, assignment_, part);
-                       summation.add(begin, end, assignment_.labels, part);
+                       if (adds_up) summation.add(begin, end, assignment_.labels, part);
                    });
-        return std::move(summation).take();
+        sums_ = std::move(summation).take();
     }
 
-    // Gives rows to empty clusters, in `labels` too.
-    [[nodiscard]] ClusterSums repair(const ClusterSums& assigned,
-                                     std::vector<std::int32_t>& labels) const {
+    // Moves centres to the means of clusters. `before`: the labels of these at the last move.
+    // `repaired`: they are not what rows were assigned to.
+    double move(std::span<const std::int32_t> before, bool repaired) {
+        const Execution execution = execution_.at(done_);
+        if (at_once_) return centers_.move(clusters_, before, execution);
+        if (!repaired) return centers_.move(sums_);
+        return centers_.move(sum_clusters(points_, clusters_.labels, num_clusters_, execution));
+    }
+
+    // Gives rows to empty clusters; whether it did.
+    bool repair() {
+        const std::vector<double> assigned = weights();
         std::vector<std::size_t> empty;
         for (std::size_t c = 0; c < num_clusters_; ++c)
-            if (assigned.weights[c] == 0) empty.push_back(c);
-        if (empty.empty() || !give_rows(empty, labels)) return assigned;
-        return sum_clusters(points_, labels, num_clusters_, execution_.at(done_));
+            if (assigned[c] == 0) empty.push_back(c);
+        return !empty.empty() && give_rows(empty, clusters_.labels);
     }
 
     // False if there was none to give.
@@ -134,8 +162,11 @@ class Lloyd {
     MovingCenters centers_;
     ScreeningChoice choice_;
     std::unique_ptr<SketchedPoints> sketched_;  // once it is needed, if it is
+    const bool at_once_;  // clusters are added up, moved and scored, one after the other
     Assignment assignment_;
-    double done_ = 0;  // the fraction of the work, after the walk under way
+    Assignment clusters_;  // that centres moved to: with rows given to empty ones
+    ClusterSums sums_;     // of assigned rows, unless `at_once_`
+    double done_ = 0;      // the fraction of the work, after the walk under way
     Clustering result_;
 };
 

@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "exact_scores.hpp"
 #include "nearmiss/kmeans.hpp"
 
 namespace nearmiss {
@@ -25,10 +26,21 @@ class MovingCenters {
     // without weight stays, as does one whose unit vectors cancel. Returns the sum of squared
     // shifts.
     double move(const ClusterSums& clusters);
+    // The same with clusters of rows by their labels; `before`: the labels of the last move, empty
+    // before the first. Scores become those of all rows with the centre of their cluster, as it is
+    // then: where they are not that already, a cluster is read once for its mean and for these, if
+    // it is not larger than the cache.
+    double move(Assignment& clusters,
+                std::span<const std::int32_t> before,
+                const Execution& execution);
 
     [[nodiscard]] std::vector<float>&& take() && noexcept { return std::move(centers_); }
 
   private:
+    // Moves one, returns its squared shift.
+    double move(std::size_t center, std::span<const double> sum, double weight);
+    [[nodiscard]] ExactQuery exact_center(std::size_t center) const;
+
     const Points& points_;
     std::vector<float> centers_;
     std::vector<std::uint8_t> changed_;

@@ -11,6 +11,7 @@
 #include "forms/coding.hpp"
 #include "kernels/dispatch.hpp"
 #include "kmeans/row_reader.hpp"
+#include "parallel.hpp"
 
 namespace nearmiss {
 
@@ -26,13 +27,15 @@ constexpr std::size_t kAxes = SketchMap::kWidth - 1;
 constexpr std::size_t kLanes = 8;
 constexpr std::size_t kMostRowsOfSample = 1024;
 constexpr std::size_t kIterations = 3;
-constexpr std::size_t kMinDim = 2 * SketchMap::kWidth;
+// With fewer elements, sketches save too little.
+constexpr std::size_t kMinDim = 256;
 constexpr std::size_t kMostBytes = std::size_t{2} << 30;
 // Beside the codes of a row and of its sketch.
 constexpr std::size_t kBytesOfFacts =
     2 * sizeof(CodedVector) + sizeof(kernels::CodeStart) + sizeof(float);
-// Float32 sums of so many products each are added up: longer ones could be farther off.
-constexpr std::size_t kStretch = 128;
+// Float32 sums of so many products each are added up: longer ones could be farther off. Shorter
+// ones cost time to add up.
+constexpr std::size_t kStretch = 512;
 constexpr std::size_t kAxisTiles = (kAxes + kTileQueries - 1) / kTileQueries;
 constexpr double kUnit = 0x1p-24;
 constexpr double kSlack = 1 + 0x1p-16;
@@ -56,15 +59,21 @@ struct Block {
 };
 
 // left . right of all pairs, a row for each of `left`.
-Block products(const Block& left, const Block& right) {
+Block products(const Block& left, const Block& right, const Execution& execution) {
+    constexpr std::size_t kRowsPerTask = 16;
     Block result(left.rows, right.rows);
-    kernels::active().pair_products({left.row(0),
-                                     left.rows,
-                                     right.row(0),
-                                     right.rows,
-                                     left.width,
-                                     result.row(0),
-                                     result.width});
+    const std::size_t tasks = (left.rows + kRowsPerTask - 1) / kRowsPerTask;
+    run_parallel(tasks, tasks, execution, [&](std::size_t task, TaskContext& context) {
+        const std::size_t first = task * kRowsPerTask;
+        kernels::active().pair_products({left.row(first),
+                                         std::min(kRowsPerTask, left.rows - first),
+                                         right.row(0),
+                                         right.rows,
+                                         left.width,
+                                         result.row(first),
+                                         result.width});
+        context.checkpoint(1);
+    });
     return result;
 }
 
@@ -84,13 +93,13 @@ double product(const double* a, const double* b, std::size_t size) {
     return sum;
 }
 
-// Makes the rows orthonormal, by Gram and Schmidt, twice, which is enough; those without a
-// direction of their own become zero, which keeps the bound.
-void make_orthonormal(Block& rows) {
+// Makes the rows orthonormal, by Gram and Schmidt; twice is enough. Those without a direction of
+// their own become zero, which keeps the bound.
+void make_orthonormal(Block& rows, int passes) {
     for (std::size_t i = 0; i < rows.rows; ++i) {
         double* const row = rows.row(i);
         const double before = std::sqrt(product(row, row, rows.width));
-        for (int pass = 0; pass < 2; ++pass)
+        for (int pass = 0; pass < passes; ++pass)
             for (std::size_t j = 0; j < i; ++j) {
                 const double along = product(row, rows.row(j), rows.width);
                 for (std::size_t k = 0; k < rows.width; ++k) row[k] -= along * rows.row(j)[k];
@@ -142,7 +151,7 @@ bool SketchMap::serves(const Points& points) noexcept {
            points.size() <= kMostBytes / bytes;
 }
 
-SketchMap::SketchMap(const Points& points)
+SketchMap::SketchMap(const Points& points, const Execution& execution)
     : metric_(points.metric()),
       dim_(points.dim()),
       steps_((points.dim() + kCodesPerStep - 1) / kCodesPerStep),
@@ -172,8 +181,8 @@ SketchMap::SketchMap(const Points& points)
     const Block by_element = transposed(sample, dim_);
     Block axes = scattered_axes(dim_);
     for (std::size_t i = 0; i < kIterations; ++i) {
-        axes = products(products(axes, sample), by_element);
-        make_orthonormal(axes);
+        axes = products(products(axes, sample, execution), by_element, execution);
+        make_orthonormal(axes, i + 1 < kIterations ? 1 : 2);
     }
     keep_axes(axes.row(0), axes.width);
 }
@@ -353,7 +362,7 @@ void VectorCoder::rotate_sketches(float* sketches, double* errors, float* peaks)
     float facts[3][kPanelRows] = {};
     kernel_.rotate({sketches,
                     SketchMap::kWidth,
-                    SketchMap::kWidth,
+                    rotation_block(SketchMap::kWidth),
                     kZeros,
                     facts[0],
                     map_.signs_.data(),

@@ -34,7 +34,7 @@ struct CodedVector {
 
 class SketchMap {
   public:
-    static constexpr std::size_t kWidth = 128;
+    static constexpr std::size_t kWidth = 112;
     // Of scaled vectors.
     static constexpr double kMostNorm = 0x1p20;
 
@@ -43,7 +43,7 @@ class SketchMap {
     [[nodiscard]] static bool serves(const Points& points) noexcept;
 
     // Axes for the points, from some of them.
-    explicit SketchMap(const Points& points);
+    SketchMap(const Points& points, const Execution& execution);
 
     // The int8 codes of a whole vector.
     [[nodiscard]] std::size_t num_codes() const noexcept { return steps_ * kernels::kCodesPerStep; }

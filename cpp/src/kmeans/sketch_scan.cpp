@@ -26,6 +26,8 @@ namespace {
 
 constexpr std::size_t kWidth = SketchMap::kWidth;
 constexpr std::size_t kSteps = kWidth / kernels::kCodesPerStep;
+// Along these leading axes sketches are told to be alike.
+constexpr std::size_t kLeads = 32;
 constexpr std::size_t kTileBytes = kSteps * kTileStepBytes;
 constexpr std::size_t kPanelBytes = kSteps * kPanelStepBytes;
 // Where sums are kept in 16 bits: by Cauchy-Schwarz none of a segment, of the even or the odd pairs
@@ -99,19 +101,19 @@ CodeStart start_of(const std::int8_t* codes, std::size_t steps) {
 
 // Orders `places` so that similar sketches are next to each other: halves along the coordinate of
 // the widest spread, until they fit a panel.
-void order_by_likeness(std::span<std::uint32_t> places, const float* sketches) {
+void order_by_likeness(std::span<std::uint32_t> places, const float* leads) {
     if (places.size() <= kPanelRows) return;
-    double sums[kWidth] = {};
-    double squares[kWidth] = {};
+    double sums[kLeads] = {};
+    double squares[kLeads] = {};
     for (const std::uint32_t place : places)
-        for (std::size_t k = 0; k < kWidth; ++k) {
-            const auto element = static_cast<double>(sketches[place * kWidth + k]);
+        for (std::size_t k = 0; k < kLeads; ++k) {
+            const auto element = static_cast<double>(leads[place * kLeads + k]);
             sums[k] += element;
             squares[k] += element * element;
         }
     std::size_t widest = 0;
     double spread = -1;
-    for (std::size_t k = 0; k < kWidth; ++k) {
+    for (std::size_t k = 0; k < kLeads; ++k) {
         const double here = squares[k] - sums[k] * sums[k] / static_cast<double>(places.size());
         if (here > spread) {
             spread = here;
@@ -124,12 +126,12 @@ void order_by_likeness(std::span<std::uint32_t> places, const float* sketches) {
                      places.begin() + static_cast<std::ptrdiff_t>(half),
                      places.end(),
                      [&](std::uint32_t a, std::uint32_t b) {
-                         const float left = sketches[a * kWidth + widest];
-                         const float right = sketches[b * kWidth + widest];
+                         const float left = leads[a * kLeads + widest];
+                         const float right = leads[b * kLeads + widest];
                          return left < right || (left == right && a < b);
                      });
-    order_by_likeness(places.first(half), sketches);
-    order_by_likeness(places.subspan(half), sketches);
+    order_by_likeness(places.first(half), leads);
+    order_by_likeness(places.subspan(half), leads);
 }
 
 // Never too small: the distance of vectors of such a score; how much that may be short of it in
@@ -145,7 +147,7 @@ double distance(Metric metric, float score) {
 SketchedPoints::SketchedPoints(const Points& points, const Execution& execution)
     : points_(points),
       kernel_(kernels::active()),
-      map_(points),
+      map_(points, execution.at(0)),
       segment_steps_(kernel_.int8.sums_are_wide ? kSteps : kNarrowSegmentSteps),
       codes_(points.size() * map_.num_codes()),
       rows_(points.size()),
@@ -230,6 +232,8 @@ SketchedCenters::SketchedCenters(const SketchedPoints& points,
       wholes_(centers.num_rows()),
       elements_(centers.num_rows() * kWidth),
       errors_(centers.num_rows()),
+      peaks_(centers.num_rows()),
+      leads_(centers.num_rows() * kLeads),
       order_(centers.num_rows()),
       panels_(num_panels() * kPanelBytes),
       row_terms_(num_panels() * kPanelRows) {
@@ -238,8 +242,8 @@ SketchedCenters::SketchedCenters(const SketchedPoints& points,
     const auto rest = std::partition(
         order_.begin(), order_.end(), [&](std::uint32_t center) { return changed[center] != 0; });
     num_changed_ = static_cast<std::size_t>(rest - order_.begin());
-    order_by_likeness({order_.begin(), rest}, elements_.data());
-    order_by_likeness({rest, order_.end()}, elements_.data());
+    order_by_likeness({order_.begin(), rest}, leads_.data());
+    order_by_likeness({rest, order_.end()}, leads_.data());
     code_sketches();
 }
 
@@ -255,12 +259,18 @@ void SketchedCenters::code_wholes(const Execution& execution) {
         alignas(64) float sketches[kWidth * kPanelRows];
         double errors[kPanelRows];
         coder.sketch(sketches, errors);
+        for (std::size_t i = 0; i < used; ++i)
+            for (std::size_t k = 0; k < kLeads; ++k)
+                leads_[(first + i) * kLeads + k] = sketches[k * kPanelRows + i];
+        float peaks[kPanelRows];
+        coder.rotate_sketches(sketches, errors, peaks);
         for (std::size_t i = 0; i < used; ++i) {
             const double step = 1 / static_cast<double>(coded[i].scale);
             wholes_[first + i] = {step,
                                   static_cast<double>(coded[i].squared_norm) * step * step,
                                   static_cast<double>(coded[i].residual)};
             errors_[first + i] = errors[i];
+            peaks_[first + i] = peaks[i];
             for (std::size_t k = 0; k < kWidth; ++k)
                 elements_[(first + i) * kWidth + k] = sketches[k * kPanelRows + i];
         }
@@ -270,32 +280,18 @@ void SketchedCenters::code_wholes(const Execution& execution) {
 
 // All at one scale.
 void SketchedCenters::code_sketches() {
-    VectorCoder coder(points_.map(), points_.kernel());
     const bool wide = points_.kernel().int8.sums_are_wide;
     const std::size_t segment_steps = points_.segment_steps();
-    AlignedBuffer<float> rotated(num_panels() * kWidth * kPanelRows);
-    std::fill_n(rotated.data(), rotated.size(), 0.0f);
-    std::vector<double> errors(num_panels() * kPanelRows, 0.0);
-    float peak = 0;
-    for (std::size_t p = 0; p < num_panels(); ++p) {
-        float* const lanes = rotated.data() + p * kWidth * kPanelRows;
-        const std::size_t used = std::min(kPanelRows, order_.size() - p * kPanelRows);
-        for (std::size_t i = 0; i < used; ++i) {
-            const std::uint32_t center = order_[p * kPanelRows + i];
-            errors[p * kPanelRows + i] = errors_[center];
-            for (std::size_t k = 0; k < kWidth; ++k)
-                lanes[k * kPanelRows + i] = elements_[center * kWidth + k];
-        }
-        float peaks[kPanelRows];
-        coder.rotate_sketches(lanes, errors.data() + p * kPanelRows, peaks);
-        peak = std::max(peak, *std::max_element(peaks, peaks + used));
-    }
+    const float peak = *std::ranges::max_element(peaks_);
+    alignas(64) float lanes[kWidth * kPanelRows] = {};
     scale_ = code_scale(static_cast<float>(kernels::kMaxRowCode), peak);
     SketchCodes coded;
     for (std::size_t p = 0; p < num_panels();) {
+        double errors[kPanelRows] = {};
+        gather(p, lanes, errors);
         std::fill_n(coded.scales, kPanelRows, scale_);
         coded.quantise(points_.kernel(),
-                       rotated.data() + p * kWidth * kPanelRows,
+                       lanes,
                        segment_steps,
                        kernels::kMaxRowCode,
                        kernels::kCodeOffset,
@@ -314,11 +310,23 @@ void SketchedCenters::code_sketches() {
             const auto scale = static_cast<double>(scale_);
             row_terms_[p * kPanelRows + i] = static_cast<float>(-0.5 * squares / scale);
             greatest_norm_ = std::max(greatest_norm_, std::sqrt(squares));
-            const double residual = static_cast<double>(
-                code_residual(coded.residuals[i], kWidth, scale_, errors[p * kPanelRows + i]));
+            const double residual =
+                static_cast<double>(code_residual(coded.residuals[i], kWidth, scale_, errors[i]));
             greatest_residual_ = std::max(greatest_residual_, residual);
         }
         ++p;
+    }
+}
+
+// The sketches at the places of a panel, one per lane.
+void SketchedCenters::gather(std::size_t panel, float* lanes, double* errors) const {
+    const std::size_t first = panel * kPanelRows;
+    const std::size_t used = std::min(kPanelRows, order_.size() - first);
+    for (std::size_t i = 0; i < kPanelRows; ++i) {
+        const std::uint32_t center = order_[first + std::min(i, used - 1)];
+        errors[i] = errors_[center];
+        for (std::size_t k = 0; k < kWidth; ++k)
+            lanes[k * kPanelRows + i] = elements_[center * kWidth + k];
     }
 }
 
@@ -332,13 +340,14 @@ SketchScan::SketchScan(const Search& search,
       num_panels_(num_panels),
       reader_(search.queries, search.query_norms, search.kernel),
       scorer_(search.corpus, search.kernel),
-      passes_(kernels::kMaxPanels * (num_tiles(kQueries) + 1)) {}
+      passes_(kernels::kMaxPanels * (num_tiles(kQueries) + 1)),
+      to_compare_(kMostToCompare + passes_.size() * kTileQueries * kPanelRows + 1) {}
 
 std::size_t SketchScan::run(std::span<const std::uint32_t> queries,
                             std::span<Key> best,
                             TaskContext& context) {
     best_ = best;
-    to_compare_.clear();  // a run may have been stopped
+    num_to_compare_ = 0;  // a run may have been stopped
     candidates_.clear();
     num_compared_ = num_scored_ = 0;
     take(queries);
@@ -347,7 +356,7 @@ std::size_t SketchScan::run(std::span<const std::uint32_t> queries,
     for (std::size_t panel = 0; panel < num_panels_; panel += at_once) {
         const std::size_t next = panel + at_once;
         screen(panel, std::min(at_once, num_panels_ - panel), next < num_panels_ ? next : panel);
-        if (to_compare_.size() >= kMostToCompare) compare();
+        if (num_to_compare_ >= kMostToCompare) compare();
         if (candidates_.size() >= kMostCandidates) {
             settle();
             for (std::size_t i = 0; i < rows_.size(); ++i) set_threshold(i);
@@ -463,26 +472,32 @@ void SketchScan::screen(std::size_t first_panel, std::size_t count, std::size_t 
         collect(passes_[i], first_panel + passes_[i].panel);
 }
 
+// Few lanes pass, of queries that cannot be foreseen: all are walked through as one set of bits,
+// and a centre that is known already is written and forgotten.
 void SketchScan::collect(const kernels::TilePass& pass, std::size_t panel) {
-    const std::size_t first = panel * kPanelRows;
-    const std::uint32_t used = used_lanes(panel, centers_.order_.size());
-    for (std::size_t t = 0; t < kTileQueries; ++t) {
-        std::uint32_t passed = pass.passed[t] & used;
-        const std::size_t i = pass.tile * kTileQueries + t - first_place_;
-        for (; passed != 0; passed &= passed - 1)
-            to_compare_.push_back(
-                {static_cast<std::uint32_t>(i),
-                 centers_.order_[first + static_cast<std::size_t>(std::countr_zero(passed))]});
+    constexpr std::size_t kQueriesAtOnce = 3;
+    static_assert(kTileQueries % kQueriesAtOnce == 0 && kQueriesAtOnce * kPanelRows <= 64);
+    const std::uint64_t used = used_lanes(panel, centers_.order_.size());
+    const std::uint32_t* const centers = centers_.order_.data() + panel * kPanelRows;
+    for (std::size_t t = 0; t < kTileQueries; t += kQueriesAtOnce) {
+        std::uint64_t passed = 0;
+        for (std::size_t q = 0; q < kQueriesAtOnce; ++q)
+            passed |= (pass.passed[t + q] & used) << (q * kPanelRows);
+        const std::size_t first = pass.tile * kTileQueries + t - first_place_;
+        for (; passed != 0; passed &= passed - 1) {
+            const auto bit = static_cast<std::size_t>(std::countr_zero(passed));
+            const std::size_t i = first + bit / kPanelRows;
+            const std::uint32_t center = centers[bit % kPanelRows];
+            to_compare_[num_to_compare_] = {static_cast<std::uint32_t>(i), center};
+            num_to_compare_ += center != queries_[i].best ? 1 : 0;
+        }
     }
 }
 
 void SketchScan::compare() {
     const std::size_t num_codes = points_.map().num_codes();
     pairs_.clear();
-    std::erase_if(to_compare_, [&](const Candidate& candidate) {
-        return candidate.center == queries_[candidate.query].best;
-    });
-    for (const auto& [i, center] : to_compare_)
+    for (const auto& [i, center] : std::span(to_compare_).first(num_to_compare_))
         pairs_.push_back({queries_[i].codes, centers_.codes_.data() + center * num_codes});
     products_.resize(pairs_.size());
     points_.kernel().int8_products(pairs_.data(), pairs_.size(), num_codes, products_.data());
@@ -496,7 +511,7 @@ void SketchScan::compare() {
             candidates_.push_back(to_compare_[j]);
     }
     num_compared_ += pairs_.size();
-    to_compare_.clear();
+    num_to_compare_ = 0;
 }
 
 void SketchScan::settle() {

@@ -82,14 +82,17 @@ class SketchedCenters {
     }
     void code_wholes(const Execution& execution);
     void code_sketches();
+    void gather(std::size_t panel, float* lanes, double* errors) const;
 
     const SketchedPoints& points_;
     const PackedCorpus& centers_;
     std::size_t num_changed_ = 0;
     AlignedBuffer<std::int8_t> codes_;  // of whole centres
     std::vector<Coded> wholes_;
-    AlignedBuffer<float> elements_;  // of sketches, by centre
+    AlignedBuffer<float> elements_;  // of rotated sketches, by centre
     std::vector<double> errors_;
+    std::vector<float> peaks_;
+    std::vector<float> leads_;          // of sketches as they were, by centre
     std::vector<std::uint32_t> order_;  // the centre at every place of the panels
     AlignedBuffer<std::uint8_t> panels_;
     AlignedBuffer<float> row_terms_;
@@ -156,7 +159,8 @@ class SketchScan final : public CenterScan {
     std::vector<float> gathered_scales_;
     std::vector<float> lower_;
     std::vector<kernels::TilePass> passes_;
-    std::vector<Candidate> to_compare_;
+    std::vector<Candidate> to_compare_;  // the first so many, and room for those of a screening
+    std::size_t num_to_compare_ = 0;
     std::vector<kernels::CodePair> pairs_;
     std::vector<std::int32_t> products_;
     std::vector<Candidate> candidates_;

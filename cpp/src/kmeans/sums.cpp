@@ -8,64 +8,70 @@
 
 namespace nearmiss {
 
-Summation::Summation(const Points& points, std::size_t num_clusters)
-    : points_(points),
-      sums_{std::vector<double>(num_clusters * points.dim()), std::vector<double>(num_clusters)} {}
-
-void Summation::sort_by_label(std::size_t begin,
-                              std::size_t end,
-                              std::span<const std::int32_t> labels) {
-    const std::size_t num_clusters = sums_.weights.size();
-    starts_.assign(num_clusters + 1, 0);
+ClusterMembers::ClusterMembers(std::span<const std::int32_t> labels,
+                               std::size_t begin,
+                               std::size_t end,
+                               std::size_t num_clusters)
+    : order_(end - begin),
+      starts_(num_clusters + 1, 0) {
     for (std::size_t row = begin; row < end; ++row)
         ++starts_[static_cast<std::size_t>(labels[row]) + 1];
     for (std::size_t c = 0; c < num_clusters; ++c) starts_[c + 1] += starts_[c];
-    order_.resize(end - begin);
     std::vector<std::uint32_t> next(starts_.begin(), starts_.end() - 1);
     for (std::size_t row = begin; row < end; ++row)
         order_[next[static_cast<std::size_t>(labels[row])]++] = static_cast<std::uint32_t>(row);
 }
 
-void Summation::add_cluster(std::size_t cluster, std::vector<double>& multipliers) {
-    const MatrixView rows = points_.rows();
-    const std::span<const std::uint32_t> members(order_.data() + starts_[cluster],
-                                                 order_.data() + starts_[cluster + 1]);
-    if (members.empty()) return;
-    multipliers.resize(members.size());
-    for (std::size_t i = 0; i < members.size(); ++i) {
-        multipliers[i] = points_.multiplier(members[i]);
-        sums_.weights[cluster] += points_.weight(members[i]);
-    }
-    kernels::active().of_type[static_cast<std::size_t>(rows.type)].add_rows(
-        {reinterpret_cast<const char*>(rows.data),
-         rows.row_stride,
-         members.data(),
-         members.size(),
-         rows.cols},
-        multipliers.data(),
-        sums_.sums.data() + cluster * rows.cols);
-}
-
-void Summation::add(std::size_t begin,
-                    std::size_t end,
-                    std::span<const std::int32_t> labels,
-                    const Execution& execution) {
-    sort_by_label(begin, end, labels);
-    // A cluster is summed up by one task; tasks get about as many rows each.
+void ClusterMembers::for_each(const Execution& execution,
+                              const std::function<void(std::size_t)>& f) const {
     constexpr std::size_t kRowsPerTask = 1024;
-    const std::size_t num_clusters = sums_.weights.size();
+    const std::size_t num_clusters = starts_.size() - 1;
     std::vector<std::size_t> bounds{0};
     for (std::size_t c = 0; c < num_clusters; ++c)
         if (starts_[c + 1] - starts_[bounds.back()] >= kRowsPerTask || c + 1 == num_clusters)
             bounds.push_back(c + 1);
     run_parallel(
         bounds.size() - 1, 1, execution.at(1), [&](std::size_t task, TaskContext& context) {
-            std::vector<double> scratch;
             for (std::size_t c = bounds[task]; c < bounds[task + 1]; ++c) {
-                add_cluster(c, scratch);
+                f(c);
                 context.checkpoint();
             }
         });
+}
+
+void add_rows(const Points& points,
+              std::span<const std::uint32_t> rows,
+              double& weight,
+              double* sum) {
+    if (rows.empty()) return;
+    std::vector<double> multipliers(rows.size());
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+        multipliers[i] = points.multiplier(rows[i]);
+        weight += points.weight(rows[i]);
+    }
+    const MatrixView all = points.rows();
+    kernels::active().of_type[static_cast<std::size_t>(all.type)].add_rows(
+        {reinterpret_cast<const char*>(all.data),
+         all.row_stride,
+         rows.data(),
+         rows.size(),
+         all.cols},
+        multipliers.data(),
+        sum);
+}
+
+Summation::Summation(const Points& points, std::size_t num_clusters)
+    : points_(points),
+      sums_{std::vector<double>(num_clusters * points.dim()), std::vector<double>(num_clusters)} {}
+
+void Summation::add(std::size_t begin,
+                    std::size_t end,
+                    std::span<const std::int32_t> labels,
+                    const Execution& execution) {
+    const ClusterMembers members(labels, begin, end, sums_.weights.size());
+    members.for_each(execution, [&](std::size_t c) {
+        add_rows(points_, members.of(c), sums_.weights[c], sums_.sums.data() + c * points_.dim());
+    });
 }
 
 ClusterSums sum_clusters(const Points& points,
