@@ -434,12 +434,13 @@ inline std::int32_t int8_product(const CodePair& pair, std::size_t num_codes) {
     return sum;
 }
 
-// Codes come from all over memory: those of a pair to come are asked for ahead.
+// Codes come from all over memory: those of a pair to come are asked for ahead. (Zen 5, k-means of
+// 1,024 centres: 24 pairs ahead take 2 % less of the whole time than 6, 96 as much.)
 void int8_products(const CodePair* pairs,
                    std::size_t count,
                    std::size_t num_codes,
                    std::int32_t* out) {
-    constexpr std::size_t kPairsAhead = 6;
+    constexpr std::size_t kPairsAhead = 24;
     constexpr std::size_t kLine = 64;
     for (std::size_t i = 0; i < count; ++i) {
         if (i + kPairsAhead < count)
