@@ -341,6 +341,7 @@ SketchScan::SketchScan(const Search& search,
       reader_(search.queries, search.query_norms, search.kernel),
       scorer_(search.corpus, search.kernel),
       passes_(kernels::kMaxPanels * (num_tiles(kQueries) + 1)),
+      passing_(passes_.size() * kTileQueries + 1),
       to_compare_(kMostToCompare + passes_.size() * kTileQueries * kPanelRows + 1) {}
 
 std::size_t SketchScan::run(std::span<const std::uint32_t> queries,
@@ -468,30 +469,37 @@ void SketchScan::screen(std::size_t first_panel, std::size_t count, std::size_t 
         task.row_terms[p] = centers_.row_terms_.data() + (first_panel + p) * kPanelRows;
     }
     const std::uint32_t num_passes = points_.kernel().int8_passes(task, passes_.data());
-    for (std::uint32_t i = 0; i < num_passes; ++i)
-        collect(passes_[i], first_panel + passes_[i].panel);
+    collect(std::span(passes_).first(num_passes), first_panel);
 }
 
-// Few lanes pass, of queries that cannot be foreseen: all are walked through as one set of bits,
-// and a centre that is known already is written and forgotten.
-void SketchScan::collect(const kernels::TilePass& pass, std::size_t panel) {
-    constexpr std::size_t kQueriesAtOnce = 3;
-    static_assert(kTileQueries % kQueriesAtOnce == 0 && kQueriesAtOnce * kPanelRows <= 64);
-    const std::uint64_t used = used_lanes(panel, centers_.order_.size());
-    const std::uint32_t* const centers = centers_.order_.data() + panel * kPanelRows;
-    for (std::size_t t = 0; t < kTileQueries; t += kQueriesAtOnce) {
-        std::uint64_t passed = 0;
-        for (std::size_t q = 0; q < kQueriesAtOnce; ++q)
-            passed |= (pass.passed[t + q] & used) << (q * kPanelRows);
-        const std::size_t first = pass.tile * kTileQueries + t - first_place_;
-        for (; passed != 0; passed &= passed - 1) {
-            const auto bit = static_cast<std::size_t>(std::countr_zero(passed));
-            const std::size_t i = first + bit / kPanelRows;
-            const std::uint32_t center = centers[bit % kPanelRows];
-            to_compare_[num_to_compare_] = {static_cast<std::uint32_t>(i), center};
-            num_to_compare_ += center != queries_[i].best ? 1 : 0;
+// Which queries of a pass have lanes cannot be foreseen: they are listed without a branch first.
+// Most of these have one lane. A centre that is known already is written and forgotten.
+void SketchScan::collect(std::span<const kernels::TilePass> passes, std::size_t first_panel) {
+    std::size_t num_passing = 0;
+    for (const kernels::TilePass& pass : passes) {
+        const std::size_t panel = first_panel + pass.panel;
+        const std::uint32_t used = used_lanes(panel, centers_.order_.size());
+        for (std::size_t t = 0; t < kTileQueries; ++t) {
+            const std::size_t i = pass.tile * kTileQueries + t - first_place_;
+            const std::uint32_t lanes = pass.passed[t] & used;
+            passing_[num_passing] = {
+                static_cast<std::uint32_t>(i), static_cast<std::uint32_t>(panel), lanes};
+            num_passing += static_cast<std::size_t>(lanes != 0);
         }
     }
+    std::size_t num_to_compare = num_to_compare_;
+    for (const Passing& passing : std::span(passing_).first(num_passing)) {
+        const std::uint32_t* const centers = centers_.order_.data() + passing.panel * kPanelRows;
+        const std::uint32_t best = queries_[passing.query].best;
+        std::uint32_t lanes = passing.lanes;
+        do {
+            const std::uint32_t center = centers[std::countr_zero(lanes)];
+            to_compare_[num_to_compare] = {passing.query, center};
+            num_to_compare += static_cast<std::size_t>(center != best);
+            lanes &= lanes - 1;
+        } while (lanes != 0);
+    }
+    num_to_compare_ = num_to_compare;
 }
 
 void SketchScan::compare() {

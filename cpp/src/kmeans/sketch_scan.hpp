@@ -126,6 +126,12 @@ class SketchScan final : public CenterScan {
         double reach = 0;  // how far a centre's codes may be from the row's, less what they miss
         std::uint32_t best = 0;
     };
+    // A query with lanes of a panel that pass.
+    struct Passing {
+        std::uint32_t query;
+        std::uint32_t panel;
+        std::uint32_t lanes;
+    };
     struct Candidate {
         std::uint32_t query;
         std::uint32_t center;
@@ -135,7 +141,7 @@ class SketchScan final : public CenterScan {
     void gather();
     void set_threshold(std::size_t i);
     void screen(std::size_t first_panel, std::size_t count, std::size_t next_panel);
-    void collect(const kernels::TilePass& pass, std::size_t panel);
+    void collect(std::span<const kernels::TilePass> passes, std::size_t first_panel);
     // By the codes of whole vectors, those that sketches left.
     void compare();
     void settle();
@@ -159,6 +165,7 @@ class SketchScan final : public CenterScan {
     std::vector<float> gathered_scales_;
     std::vector<float> lower_;
     std::vector<kernels::TilePass> passes_;
+    std::vector<Passing> passing_;       // scratch
     std::vector<Candidate> to_compare_;  // the first so many, and room for those of a screening
     std::size_t num_to_compare_ = 0;
     std::vector<kernels::CodePair> pairs_;
