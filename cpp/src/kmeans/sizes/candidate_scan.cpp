@@ -93,9 +93,9 @@ void CandidateScan::start(std::span<const std::uint32_t> queries, std::span<Key>
 void CandidateScan::collect(const kernels::TileHit& hit, std::size_t panel) {
     const std::size_t first = panel * kPanelRows;
     const std::uint32_t used = used_lanes(panel, search_.corpus.num_rows());
-    for (std::size_t t = 0; t < kTileQueries; ++t) {
+    for (std::uint32_t rest = queries_with_lanes(hit); rest != 0; rest &= rest - 1) {
+        const auto t = static_cast<std::size_t>(std::countr_zero(rest));
         const std::size_t i = hit.tile * kTileQueries + t;
-        if (i >= block_.size()) return;
         if (counts_[i] + kPanelRows > kRoom) settle(i, i + 1);
         std::uint32_t passed = hit.passed[t] & used;
         passed &= ~std::uint32_t{known_lanes_[i * num_panels_ + panel]};
