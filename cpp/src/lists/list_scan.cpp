@@ -2,6 +2,7 @@
 #include "lists/list_scan.hpp"
 
 #include <algorithm>
+#include <bit>
 
 #include "panel_groups.hpp"
 
@@ -85,11 +86,11 @@ void ListScan::collect(const kernels::TileHit& hit, std::size_t panel, InvertedL
     const std::uint32_t below = (1u << std::min(kPanelRows, range.end - first)) - 1;
     const std::uint32_t before = first < range.begin ? (1u << (range.begin - first)) - 1 : 0;
     const auto lanes = static_cast<std::uint16_t>(below & ~before);
-    const std::size_t place = hit.tile * kTileQueries;
-    const std::size_t used = std::min(kTileQueries, group_.members().size() - place);
-    for (std::size_t t = 0; t < used; ++t) {
-        collector_.take(group_.members()[place + t], hit, t, panel, lanes);
-        group_.refresh(place + t);
+    for (std::uint32_t rest = queries_with_lanes(hit); rest != 0; rest &= rest - 1) {
+        const auto t = static_cast<std::size_t>(std::countr_zero(rest));
+        const std::size_t place = hit.tile * kTileQueries + t;
+        collector_.take(group_.members()[place], hit, t, panel, lanes);
+        group_.refresh(place);
     }
 }
 
