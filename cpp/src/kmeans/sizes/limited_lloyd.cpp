@@ -16,13 +16,19 @@
 namespace nearmiss {
 namespace {
 
-constexpr std::size_t kCandidates = 16;
+// At first centres are far from where they will be, and are bid for by many rows; later half as
+// many candidates do as well.
+constexpr std::size_t kFirstCandidates = 16;
+constexpr std::size_t kCandidates = 8;
 // Where these have no room for all rows, because many are alike, rows are offered more, up to about
 // so many in all: the time for an exchange rises faster than with their number.
 constexpr std::size_t kMoreCandidates = 24;
 constexpr std::size_t kMostCandidates = 64;
 // So few rows are worth an exchange where an auction got stuck.
 constexpr std::size_t kFewRows = 4096;
+// Candidates are searched for again once the centres are where they belong, roughly, and then every
+// so many iterations.
+constexpr std::size_t kSecondSearch = 3;
 constexpr std::size_t kIterationsPerSearch = 16;
 // Rare clusters are among the nearest of fewer rows than so many times what must go there. So many
 // of them are offered to every row.
@@ -53,7 +59,7 @@ class LimitedLloyd {
           stopping_(stopping),
           execution_(execution),
           centers_(points, centers, execution),
-          settled_(centers.rows <= kCandidates),
+          settled_(centers.rows <= kFirstCandidates),
           prices_(centers.rows) {}
 
     Clustering run() && {
@@ -62,7 +68,8 @@ class LimitedLloyd {
         std::vector<std::int32_t> before;
         for (std::size_t i = 0; i < stopping_.max_iter; ++i) {
             start_iteration(i);
-            const bool searched = i == 1 || i % kIterationsPerSearch == 0;
+            const bool searched = i == std::min(kSecondSearch, stopping_.max_iter - 1) ||
+                                  i % kIterationsPerSearch == 0;
             assign(searched);
             // Perhaps for want of candidates, or because this is not the least loss.
             if (labels_ == before && !(searched && settled_)) {
@@ -97,6 +104,7 @@ class LimitedLloyd {
     }
 
     void start_iteration(std::size_t i) {
+        iteration_ = i;
         const double steps = static_cast<double>(stopping_.max_iter + 1);
         done_ = static_cast<double>(i) / steps;
         part_ = 1 / steps;
@@ -120,8 +128,13 @@ class LimitedLloyd {
             labels_[row] = static_cast<std::int32_t>(candidates_.centers[place_of(row)]);
     }
 
+    [[nodiscard]] std::size_t num_candidates() const noexcept {
+        if (centers_.size() <= kFirstCandidates) return centers_.size();
+        return iteration_ < kSecondSearch ? kFirstCandidates : kCandidates;
+    }
+
     void search_candidates() {
-        const std::size_t width = std::min(kCandidates, centers_.size());
+        const std::size_t width = num_candidates();
         NearCenters found = nearest_candidates(points_,
                                                centers_.view(),
                                                width,
@@ -287,6 +300,7 @@ class LimitedLloyd {
     NearCenters candidates_;
     std::vector<std::uint32_t> columns_;  // by row: of its candidate
     std::vector<std::int32_t> labels_;
+    std::size_t iteration_ = 0;
     double done_ = 0;  // the fraction of the work before this iteration
     double part_ = 0;  // and that it is
     Clustering result_;
