@@ -17,6 +17,11 @@ namespace {
 
 // Of a list. Usually half as much passes.
 constexpr std::size_t kRoom = 256;
+// How many lanes of a query pass cannot be foreseen. So many are written to its list at once, some
+// of them in vain.
+constexpr std::size_t kAddedAtOnce = 2;
+constexpr std::size_t kMostAdded = kPanelRows + kAddedAtOnce - 1;
+constexpr std::uint32_t kLastLane = 1u << (kPanelRows - 1);
 // Thresholds rise after so many panels, and whenever as many have been met again as before.
 constexpr std::size_t kFirstPanels = 4;
 constexpr std::size_t kPanelsPerCheckpoint = 16;
@@ -96,16 +101,18 @@ void CandidateScan::collect(const kernels::TileHit& hit, std::size_t panel) {
     for (std::uint32_t rest = queries_with_lanes(hit); rest != 0; rest &= rest - 1) {
         const auto t = static_cast<std::size_t>(std::countr_zero(rest));
         const std::size_t i = hit.tile * kTileQueries + t;
-        if (counts_[i] + kPanelRows > kRoom) settle(i, i + 1);
+        if (counts_[i] + kMostAdded > kRoom) settle(i, i + 1);
         std::uint32_t passed = hit.passed[t] & used;
         passed &= ~std::uint32_t{known_lanes_[i * num_panels_ + panel]};
         std::size_t at = i * kRoom + counts_[i];
-        for (; passed != 0; passed &= passed - 1, ++at) {
-            const auto lane = static_cast<std::size_t>(std::countr_zero(passed));
-            screened_[at] = hit.scores[t][lane];
-            listed_[at] = static_cast<std::uint32_t>(first + lane);
-        }
-        counts_[i] = static_cast<std::uint32_t>(at - i * kRoom);
+        counts_[i] += static_cast<std::uint32_t>(std::popcount(passed));
+        do {
+            for (std::size_t j = 0; j < kAddedAtOnce; ++j, ++at, passed &= passed - 1) {
+                const auto lane = static_cast<std::size_t>(std::countr_zero(passed | kLastLane));
+                screened_[at] = hit.scores[t][lane];
+                listed_[at] = static_cast<std::uint32_t>(first + lane);
+            }
+        } while (passed != 0);
     }
 }
 
