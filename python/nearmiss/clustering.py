@@ -172,11 +172,12 @@ class KMeans:
     **Limited sizes** (``balanced``, ``max_cluster_size``). In place of each row's nearest centre,
     fits take the assignment of least total inertia among all within the limits, a minimum cost
     flow ("constrained k-means"; Bradley, Bennett and Demiriz 2000). Sizes are exact, always. Each
-    row has the choice of its 16 nearest centres and of its last one, so that for k ≤ 16 the
-    assignment is optimal. Where that leaves no way to the sizes wanted, as where many rows are
-    alike, rows are also offered the nearest clusters with room, up to about 64; if not even these
-    are enough, the cheapest moves of rows to any cluster come first. The 16 are searched for
-    before the first two iterations, every sixteenth, and for the labels returned; in between only
+    row has the choice of its 16 nearest centres, from the fourth iteration on of its 8 nearest,
+    and of its last one; for k ≤ 16 of all, so that the assignment is optimal. Where that leaves no
+    way to the sizes wanted, as where many rows are alike, rows are also offered the nearest
+    clusters with room, up to about 64; if not even these are enough, the cheapest moves of rows to
+    any cluster come first. Candidates are searched for in the first iteration, in the fourth (the
+    last, if there are fewer), in every sixteenth, and for the labels returned; in between only
     their scores are computed anew. For k > 16, iterations that lower the inertia by more than
     1/4096 take assignments by an auction (Bertsekas and Castañon 1989), whose bound starts at 1/8
     of the inertia above the least, is halved with every iteration down to 1/64, and is far from

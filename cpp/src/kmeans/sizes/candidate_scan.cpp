@@ -105,12 +105,12 @@ void CandidateScan::collect(const kernels::TileHit& hit, std::size_t panel) {
         std::uint32_t passed = hit.passed[t] & used;
         passed &= ~std::uint32_t{known_lanes_[i * num_panels_ + panel]};
         std::size_t at = i * kRoom + counts_[i];
-        counts_[i] += static_cast<std::uint32_t>(std::popcount(passed));
         do {
             for (std::size_t j = 0; j < kAddedAtOnce; ++j, ++at, passed &= passed - 1) {
                 const auto lane = static_cast<std::size_t>(std::countr_zero(passed | kLastLane));
                 screened_[at] = hit.scores[t][lane];
                 listed_[at] = static_cast<std::uint32_t>(first + lane);
+                counts_[i] += static_cast<std::uint32_t>(passed != 0);
             }
         } while (passed != 0);
     }
