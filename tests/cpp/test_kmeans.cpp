@@ -14,10 +14,13 @@
 #include "collect/keys.hpp"
 #include "instances.hpp"
 #include "kernels/dispatch.hpp"
+#include "kmeans/sizes/auction.hpp"
 #include "kmeans/sizes/candidates.hpp"
+#include "kmeans/sizes/prices.hpp"
 #include "kmeans/sketch.hpp"
 #include "nearmiss/error.hpp"
 #include "nearmiss/kmeans.hpp"
+#include "parallel.hpp"
 
 namespace {
 
@@ -264,6 +267,56 @@ TEST(kmeans_candidates_are_the_nearest_by_definition) {
     // More rows than codes are tried for.
     check_candidates(
         instances::small_integers(4200, 4, 14), instances::small_integers(200, 4, 15), 16);
+}
+
+// Prices, and what an auction makes of them, for clusters of equal size.
+struct Distribution {
+    std::vector<nearmiss::Cost> prices;
+    std::vector<nearmiss::Cost> regrets;
+    std::vector<std::uint32_t> columns;
+
+    bool operator==(const Distribution&) const = default;
+};
+
+Distribution distribute(const nearmiss::NearCenters& candidates, std::size_t num_clusters) {
+    const nearmiss::Execution execution;
+    const nearmiss::Costs costs(candidates);
+    const std::size_t size = candidates.num_rows() / num_clusters;
+    std::vector<nearmiss::Cost> prices(num_clusters);
+    nearmiss::PriceSearch search(costs, num_clusters, {size, size}, execution);
+    search.run(prices, size);
+    Distribution result{prices, search.regrets(), search.columns()};
+    const nearmiss::Cost increment = nearmiss::Cost{1} << 30;
+    nearmiss::Auction auction(
+        costs, result.regrets, increment, result.prices, result.columns, execution);
+    nearmiss::run_parallel(1, 1, execution, [&](std::size_t, nearmiss::TaskContext& task) {
+        CHECK(auction.run(std::vector<std::size_t>(num_clusters, size), task));
+    });
+    return result;
+}
+
+TEST(kmeans_candidates_that_repeat_others_change_no_assignment) {
+    constexpr std::size_t kClusters = 12;
+    constexpr std::size_t kWidth = 7;
+    constexpr std::size_t kRepeats = 3;
+    const Matrix gaps = instances::normal(25 * kClusters, kWidth, 31);
+    nearmiss::NearCenters different(gaps.rows, kWidth);
+    nearmiss::NearCenters repeating(gaps.rows, kWidth + kRepeats);
+    repeating.num_different = kWidth;
+    for (std::size_t row = 0; row < gaps.rows; ++row)
+        for (std::size_t j = 0; j < repeating.width; ++j) {
+            const std::size_t source = j < kWidth ? j : (row * 5 + j) % kWidth;
+            const auto center = static_cast<std::uint32_t>((row * row + 5 * source) % kClusters);
+            // Towards one side, so that some clusters are wanted more than others.
+            const float gap =
+                gaps.values[row * kWidth + source] + 0.2F * static_cast<float>(center);
+            repeating.centers[row * repeating.width + j] = center;
+            repeating.scores[row * repeating.width + j] = -gap * gap;
+            if (j >= kWidth) continue;
+            different.centers[row * kWidth + j] = center;
+            different.scores[row * kWidth + j] = -gap * gap;
+        }
+    CHECK(distribute(different, kClusters) == distribute(repeating, kClusters));
 }
 
 TEST(kmeans_sums_rows_in_ascending_order) {

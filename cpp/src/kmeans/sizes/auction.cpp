@@ -80,13 +80,17 @@ std::uint32_t Auction::place(std::uint32_t row) {
     Cost next = kFar;
     std::uint32_t column = 0;
     // Without branches, which nobody could predict.
-    for (std::uint32_t j = 0; j < costs_.width(); ++j) {
+    const auto look = [&](std::uint32_t j, bool repeats) {
         const Cost there = costs_[first + j] + prices_[costs_.center(first + j)];
-        next = std::min(next, std::max(least, there));
+        next = std::min(next, repeats ? kFar : std::max(least, there));
         const std::uint32_t other = column ^ j;
         column ^= other & (std::uint32_t{0} - static_cast<std::uint32_t>(there < least));
         least = std::min(least, there);
-    }
+    };
+    std::uint32_t j = 0;
+    for (; j < costs_.candidates().num_different; ++j) look(j, false);
+    for (; j < costs_.width(); ++j)
+        look(j, costs_.center(first + j) == costs_.center(first + column));
     columns_[row] = column;
     const std::uint32_t cluster = costs_.center(first + column);
     const Cost stays = next == kFar ? kFar : prices_[cluster] + (next - least) + increment_;

@@ -16,12 +16,14 @@ using Cost = std::int64_t;
 // Some centres of every row and the scores with them. All rows have as many.
 struct NearCenters {
     std::size_t width = 0;
+    std::size_t num_different = 0;         // the first so many; further ones may repeat these
     AlignedBuffer<std::uint32_t> centers;  // rows x width
     AlignedBuffer<float> scores;           // the same shape
 
     NearCenters() = default;
     NearCenters(std::size_t num_rows, std::size_t columns)
         : width(columns),
+          num_different(columns),
           centers(num_rows * columns),
           scores(num_rows * columns) {}
 

@@ -115,7 +115,7 @@ class LimitedLloyd {
             score_candidates(points_, centers_.view(), candidates_, execution_.at(done_));
         if (search) search_candidates();
         for (auto open = distribute(); !open.empty(); open = distribute()) {
-            if (candidates_.width < kMostCandidates) {
+            if (candidates_.width < kMostCandidates && !all_have(open)) {
                 offer(open, kMoreCandidates);
                 continue;
             }
@@ -142,6 +142,7 @@ class LimitedLloyd {
                                                execution_.part(done_, done_ + part_ / 2));
         if (!labels_.empty()) keep_labels(found);
         candidates_ = std::move(found);
+        offered_to_all_.assign(centers_.size(), 0);
         if (!labels_.empty() || width == centers_.size()) return;
         const std::vector<std::uint32_t> rare = rare_centers();
         if (!rare.empty()) offer(rare, kOffered);
@@ -262,12 +263,19 @@ class LimitedLloyd {
             prices_[c] = static_cast<double>(std::max<Cost>(0, prices[c] - base)) / scale;
     }
 
+    [[nodiscard]] bool all_have(std::span<const std::uint32_t> centers) const {
+        return std::ranges::all_of(centers, [&](auto c) { return offered_to_all_[c] != 0; });
+    }
+
     // Adds the nearest of these centres, up to `more`, to what every row may have.
     void offer(std::span<const std::uint32_t> centers, std::size_t more) {
+        if (centers.size() <= more)
+            for (const std::uint32_t center : centers) offered_to_all_[center] = 1;
         const Execution execution = execution_.at(done_ + part_ / 2);
         const NearCenters offered =
             nearest_among(points_, centers_.view(), centers, more, execution);
         NearCenters all(points_.size(), candidates_.width + offered.width);
+        all.num_different = candidates_.num_different;
         std::uint32_t* next_center = all.centers.data();
         float* next_score = all.scores.data();
         for (std::size_t row = 0; row < points_.size(); ++row) {
@@ -298,7 +306,8 @@ class LimitedLloyd {
     bool settled_;  // only assignments at the least loss will do
     std::vector<double> prices_;
     NearCenters candidates_;
-    std::vector<std::uint32_t> columns_;  // by row: of its candidate
+    std::vector<std::uint8_t> offered_to_all_;  // by cluster: whether each row may have it
+    std::vector<std::uint32_t> columns_;        // by row: of its candidate
     std::vector<std::int32_t> labels_;
     std::size_t iteration_ = 0;
     double done_ = 0;  // the fraction of the work before this iteration

@@ -185,12 +185,15 @@ double PriceSearch::choose(const std::vector<Cost>& prices, std::vector<Choice>&
             double next = kNever;
             std::uint32_t best = centers[0];
             // Without branches, which nobody could predict.
-            for (std::size_t j = 0; j < candidates.width; ++j) {
+            const auto look = [&](std::size_t j, bool repeats) {
                 const double there = losses[centers[j]] - static_cast<double>(scores[j]);
-                next = std::min(next, std::max(least, there));
+                next = std::min(next, repeats ? kNever : std::max(least, there));
                 best = there < least ? centers[j] : best;
                 least = std::min(least, there);
-            }
+            };
+            std::size_t j = 0;
+            for (; j < candidates.num_different; ++j) look(j, false);
+            for (; j < candidates.width; ++j) look(j, centers[j] == best);
             choices[row] = {next - least, best};
             total += least;
         }
@@ -202,17 +205,16 @@ double PriceSearch::choose(const std::vector<Cost>& prices, std::vector<Choice>&
     return value;
 }
 
-// Of a row: the best without the first column of its best, which another may repeat.
+// Of a row; its best if it has no other.
 std::uint32_t PriceSearch::second_best(std::size_t row, const std::vector<double>& prices) const {
     const std::span<const std::uint32_t> centers = costs_.candidates().centers_of(row);
     const std::span<const float> scores = costs_.candidates().scores_of(row);
-    std::uint32_t second = choices_[row].best;
-    const auto taken =
-        static_cast<std::size_t>(std::ranges::find(centers, second) - centers.begin());
+    const std::uint32_t best = choices_[row].best;
+    std::uint32_t second = best;
     double least = kNever;
     for (std::size_t j = 0; j < centers.size(); ++j) {
         const double there = prices[centers[j]] - static_cast<double>(scores[j]);
-        if (j == taken || there >= least) continue;
+        if (centers[j] == best || there >= least) continue;
         least = there;
         second = centers[j];
     }
@@ -231,13 +233,15 @@ void PriceSearch::prefer(const std::vector<Cost>& prices) {
             const std::size_t first = row * width;
             Cost least = kFar;
             Cost next = kFar;
+            std::uint32_t best = 0;
             for (std::size_t j = 0; j < width; ++j) {
                 const Cost there = costs_[first + j] + prices[costs_.center(first + j)];
                 if (there < least) {
                     next = least;
                     least = there;
                     columns_[row] = static_cast<std::uint32_t>(j);
-                } else if (there < next) {
+                    best = costs_.center(first + j);
+                } else if (there < next && costs_.center(first + j) != best) {
                     next = there;
                 }
             }
