@@ -179,7 +179,7 @@ class KMeans:
     any cluster come first. Candidates are searched for in the first iteration, in the fourth (the
     last, if there are fewer), in every sixteenth, and for the labels returned; in between only
     their scores are computed anew. For k > 16, iterations that lower the inertia by more than
-    1/4096 take assignments by an auction (Bertsekas and Castañon 1989), whose bound starts at 1/8
+    1/4096 take assignments by an auction (Bertsekas and Castañon 1989), whose bound starts at 1/2
     of the inertia above the least, is halved with every iteration down to 1/64, and is far from
     reached; later ones and the labels returned are of the least. No
     iteration raises the inertia. `predict` and `score` take the nearest centre: the limits are of

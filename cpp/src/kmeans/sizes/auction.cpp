@@ -5,8 +5,6 @@
 #include <functional>
 #include <limits>
 
-#include "fetch_ahead.hpp"
-
 namespace nearmiss {
 namespace {
 
@@ -68,10 +66,7 @@ void Auction::give_up_cheapest(std::uint32_t cluster) {
     prices_[cluster] = price;
     homeless_.push_back(row);
     if (members.empty()) return;
-    // What place() reads of the next to leave: it would mostly wait for that.
-    const std::uint32_t next = members.back().second;
-    fetch_ahead(costs_.candidates().centers_of(next).data());
-    fetch_ahead(costs_.candidates().scores_of(next).data());
+    costs_.fetch_ahead(members.back().second);  // the next to leave
 }
 
 std::uint32_t Auction::place(std::uint32_t row) {

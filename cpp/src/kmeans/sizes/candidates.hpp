@@ -7,6 +7,7 @@
 #include <span>
 
 #include "aligned_buffer.hpp"
+#include "fetch_ahead.hpp"
 #include "nearmiss/kmeans.hpp"
 
 namespace nearmiss {
@@ -73,6 +74,12 @@ class Costs {
         return static_cast<Cost>(static_cast<double>(candidates_.scores[place]) * -scale_);
     }
     [[nodiscard]] const NearCenters& candidates() const noexcept { return candidates_; }
+    // For a row that is to be looked at soon: rows come in any order, and most of the time goes
+    // into waiting for them. The first line of each will do.
+    void fetch_ahead(std::size_t row) const noexcept {
+        nearmiss::fetch_ahead(candidates_.centers_of(row).data());
+        nearmiss::fetch_ahead(candidates_.scores_of(row).data());
+    }
     // A power of two.
     [[nodiscard]] double scale() const noexcept { return scale_; }
 

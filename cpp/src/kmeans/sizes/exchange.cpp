@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::uint32_t kNoArc = 0xffff'ffff;
 constexpr Cost kFar = std::numeric_limits<Cost>::max();
+constexpr std::size_t kRowsAhead = 8;
 constexpr std::size_t kVisitsPerCheckpoint = 64;
 
 }  // namespace
@@ -117,7 +118,10 @@ void Exchange::renew_arcs(std::uint32_t cluster) {
     stale_[cluster] = 0;
     std::vector<Arc>& arcs = arcs_[cluster];
     arcs.clear();
-    for (const std::uint32_t row : members_[cluster]) {
+    const std::vector<std::uint32_t>& members = members_[cluster];
+    for (std::size_t i = 0; i < members.size(); ++i) {
+        if (i + kRowsAhead < members.size()) costs_.fetch_ahead(members[i + kRowsAhead]);
+        const std::uint32_t row = members[i];
         const std::size_t first = row * costs_.width();
         const Cost here = costs_[first + columns_[row]];
         for (std::uint32_t j = 0; j < costs_.width(); ++j) {

@@ -39,7 +39,7 @@ constexpr std::size_t kOffered = 4;
 // a price may cost. Increments start larger, as centres then move far anyway, and are halved with
 // every iteration. Auctions end far within them: with a quarter of the last one, an assignment of
 // 200,000 rows to 2,048 clusters cost 3e-5 less.
-constexpr double kFirstIncrement = 0x1p-3;
+constexpr double kFirstIncrement = 0x1p-1;
 constexpr double kLastIncrement = 0x1p-6;
 constexpr double kTolerance = 0x1p-8;
 constexpr double kSettled = 0x1p-12;
