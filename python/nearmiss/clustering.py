@@ -181,8 +181,9 @@ class KMeans:
     their scores are computed anew. For k > 16, iterations that lower the inertia by more than
     1/4096 take assignments by an auction (Bertsekas and Castañon 1989), whose bound starts at 1/2
     of the inertia above the least, is halved with every iteration down to 1/64, and is far from
-    reached; later ones and the labels returned are of the least. No
-    iteration raises the inertia. `predict` and `score` take the nearest centre: the limits are of
+    reached (1.4 % above was the most seen); where an auction gets stuck, the cheapest moves of rows
+    take its place, and may cost more. Later assignments and that of the labels returned are of the
+    least. No iteration raises the inertia. `predict` and `score` take the nearest centre: the limits are of
     the rows fitted. Rows count alike, so there is no ``sample_weight`` and no `partial_fit`.
 
     X may be mapped from a file larger than memory: iterations walk over it in blocks and keep some
