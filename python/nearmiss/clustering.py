@@ -170,21 +170,22 @@ class KMeans:
     by ``max_iter`` or ``tol``, with a move of the centres that left one without rows.
 
     **Limited sizes** (``balanced``, ``max_cluster_size``). In place of each row's nearest centre,
-    fits take the assignment of least total inertia among all within the limits, a minimum cost
-    flow ("constrained k-means"; Bradley, Bennett and Demiriz 2000). Sizes are exact, always. Each
-    row has the choice of its 16 nearest centres, from the fourth iteration on of its 8 nearest,
-    and of its last one; for k ≤ 16 of all, so that the assignment is optimal. Where that leaves no
-    way to the sizes wanted, as where many rows are alike, rows are also offered the nearest
-    clusters with room, up to about 64; if not even these are enough, the cheapest moves of rows to
-    any cluster come first. Candidates are searched for in the first iteration, in the fourth (the
-    last, if there are fewer), in every sixteenth, and for the labels returned; in between only
-    their scores are computed anew. For k > 16, iterations that lower the inertia by more than
-    1/4096 take assignments by an auction (Bertsekas and Castañon 1989), whose bound starts at 1/2
-    of the inertia above the least, is halved with every iteration down to 1/64, and is far from
-    reached (1.4 % above was the most seen); where an auction gets stuck, the cheapest moves of rows
-    take its place, and may cost more. Later assignments and that of the labels returned are of the
-    least. No iteration raises the inertia. `predict` and `score` take the nearest centre: the limits are of
-    the rows fitted. Rows count alike, so there is no ``sample_weight`` and no `partial_fit`.
+    fits take the assignment of least total inertia among all within the limits, a minimum cost flow
+    ("constrained k-means"; Bradley, Bennett and Demiriz 2000). Sizes are exact, always. Each row
+    has the choice of its 16 nearest centres, from the fourth iteration on of its 8 nearest, and of
+    its last one; for k ≤ 16 of all, so that the assignment is optimal. Where that leaves no way to
+    the sizes wanted, as where many rows are alike, rows are also offered the nearest clusters with
+    room, up to about 64; if not even these are enough, the cheapest moves of rows to any cluster
+    come first. Candidates are searched for in the first iteration, in the fourth (the last, if
+    there are fewer), in every sixteenth, and for the labels returned; in between only their scores
+    are computed anew. For k > 16, iterations that lower the inertia by more than 1/4096 take
+    assignments by an auction (Bertsekas and Castañon 1989), whose bound starts at 1/2 of the
+    inertia above the least, is halved with every iteration down to 1/64, and is far from reached
+    (1.4 % above was the most seen); where an auction gets stuck, the cheapest moves of rows take
+    its place, and may cost more. Later assignments and that of the labels returned are of the
+    least. No iteration raises the inertia. `predict` and `score` take the nearest centre: the
+    limits are of the rows fitted. Rows count alike, so there is no ``sample_weight`` and no
+    `partial_fit`.
 
     X may be mapped from a file larger than memory: iterations walk over it in blocks and keep some
     20 bytes per row; seeding by ``"rejection"`` keeps 16 more while it lasts, the others 8 to 24.
