@@ -5,6 +5,8 @@ Hypothesis looks for vectors that codes serve badly; larger problems make the se
 thresholds, guess wrongly, and turn from int8 codes to float32.
 """
 
+from functools import cache
+
 import nearmiss as nm
 import numpy as np
 import oracle
@@ -301,6 +303,46 @@ def test_limits_where_the_search_guesses_and_falls_back(simd_target, target):
                 assert_same_bits(other, skipped[0], "skipped")
     assert seen["rescanned"] > 0
     assert (seen["fallen_back"] > 0) == auto_takes_codes()
+
+
+@cache
+def ceilings_in_a_crowd(own_group):
+    """Half of the queries have half of all rows at their ceiling, unless of their own group."""
+    rng = np.random.default_rng(12)
+    n, m, d = 60, 7001, 512
+    corpus = np.repeat(clumps(rng, 3501, d, 20), 2, axis=0)[:m]
+    crowded, crowd = np.arange(n) % 2 == 0, np.arange(m) % 2 == 0
+    queries = corpus[1 : 2 * n : 2] + np.float32(0.1)
+    queries[crowded, 1:] = 0
+    corpus[crowd] = rng.normal(size=(crowd.sum(), d))
+    slopes = 0.6 + 0.001 * rng.normal(size=crowd.sum())
+    corpus[crowd, 0] = slopes * np.linalg.norm(corpus[crowd, 1:], axis=1)
+    every = oracle.scores(queries, corpus, "cosine")
+    limits = {"max_score": np.where(crowded, np.median(every[:, crowd], axis=1), 1.0)}
+    if own_group:
+        limits["query_groups"] = np.zeros(n, dtype=np.int64)
+    corpus_groups = np.where(crowd, 0, 1) if own_group else None
+    wanted = oracle.mine(
+        queries, corpus, corpus_groups=corpus_groups, metric="cosine", num_negatives=5, **limits
+    )
+    return queries, _core.Corpus(corpus, "float32", "cosine", corpus_groups), limits, wanted
+
+
+@pytest.mark.parametrize("own_group", [False, True])
+@pytest.mark.parametrize("target", TARGETS)
+def test_ceilings_in_crowds_are_found_beforehand(simd_target, target, own_group):
+    simd_target(target)
+    queries, packed, limits, wanted = ceilings_in_a_crowd(own_group)
+    for threads in (3, 1):
+        found = _core.mine(
+            queries, "float32", packed, law="top", num_negatives=5, num_threads=threads, **limits
+        )
+        for name in ("indices", "scores", "counts"):
+            assert_same_bits(found[name], getattr(wanted, name), name)
+    if auto_takes_codes():
+        assert found["work"]["fallen_back"] == (0 if own_group else len(queries) / 2)
+        # A single crowded query would have the thousands of rows of the crowd scored exactly.
+        assert found["work"]["rescored"] < 130 * len(queries)
 
 
 @pytest.mark.parametrize("metric", METRICS)

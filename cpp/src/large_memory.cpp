@@ -27,12 +27,27 @@ struct Block {
     std::size_t bytes = 0;
 };
 
+// Those freed last: a corpus may have two forms, of int8 and of int16 codes.
+constexpr std::size_t kMostKept = 2;
 std::mutex kept_mutex;
-Block kept;
+Block kept[kMostKept];
 
-Block exchange_kept(Block block) noexcept {
+// A kept block of this size, no longer kept; an empty one if there is none.
+Block take_kept(std::size_t bytes) noexcept {
     const std::lock_guard lock(kept_mutex);
-    return std::exchange(kept, block);
+    for (Block& block : kept)
+        if (block.bytes == bytes) return std::exchange(block, {});
+    return {};
+}
+
+// Returns the block that is no longer kept for it, or an empty one.
+Block keep(Block block) noexcept {
+    const std::lock_guard lock(kept_mutex);
+    for (Block& other : kept) {
+        block = std::exchange(other, block);
+        if (block.bytes == 0) break;
+    }
+    return block;
 }
 
 void unmap(Block block) noexcept {
@@ -67,17 +82,15 @@ Block map(std::size_t bytes) {
 void* allocate_large(std::size_t bytes) {
     const std::size_t whole = whole_huge_pages(bytes);
     if (whole < kKeptFrom) return map(whole).memory;
-    const Block reused = exchange_kept({});
-    if (reused.bytes == whole) return reused.memory;
-    unmap(reused);
-    return map(whole).memory;
+    const Block reused = take_kept(whole);
+    return reused.bytes == whole ? reused.memory : map(whole).memory;
 }
 
 void free_large(void* memory, std::size_t bytes) noexcept {
     const Block block{static_cast<std::byte*>(memory), whole_huge_pages(bytes)};
 #if defined(MADV_FREE)
     if (block.bytes >= kKeptFrom && madvise(block.memory, block.bytes, MADV_FREE) == 0) {
-        unmap(exchange_kept(block));
+        unmap(keep(block));
         return;
     }
 #endif

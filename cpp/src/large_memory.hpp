@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Memory for large buffers, taken from the system and given back to it: an allocator would keep
 // what it got back in each thread's arena, up to several times what a search holds. Of packed
-// corpora the block freed last is kept for the next corpus of the same size: touching fresh pages
-// costs several times what packing does. The kernel may take the pages of a kept block back
+// corpora the two blocks freed last are kept for the next corpus of the same size: touching fresh
+// pages costs several times what packing does. The kernel may take the pages of a kept block back
 // whenever it needs them.
 #pragma once
 

@@ -12,6 +12,7 @@
 #include <optional>
 #include <vector>
 
+#include "ceilings.hpp"
 #include "collect/collector.hpp"
 #include "nearmiss/error.hpp"
 #include "panel_groups.hpp"
@@ -119,6 +120,17 @@ std::size_t affordable_before_int16(std::size_t screened, std::size_t rank, std:
     return 2 * rank + static_cast<std::size_t>(0.375 * worth_of_scan(screened, dim));
 }
 
+// The part of all rows that may be near a ceiling before it is better to screen a query in `next`
+// right away: scoring them exactly then costs as much as a finer scan does more.
+double affordable_crowd(FormKind next, std::size_t dim) {
+    return (next == FormKind::int16 ? 0.25 : kSavedByCodes) * static_cast<double>(dim) /
+           kRescoringElements;
+}
+
+// Where fewer queries of a block than one in so many have their ceiling in a crowd, finding them
+// costs more than it saves.
+constexpr std::size_t kFewCrowded = 32;
+
 // Packing int16 codes takes as long as what they save of so many queries.
 constexpr std::size_t kQueriesWorthPacking = 256;
 // The rank to go by in a sample is many times the expected one where pools are smaller than this:
@@ -146,6 +158,7 @@ class Scan {
           by_group_(by_group),
           collector_(search, method.form),
           block_(collector_.block()),
+          ceilings_(search, block_),
           reservoirs_(collector_.reservoirs()) {}
 
     // False if most queries were given up, which stops the scan: nothing else may be asked then.
@@ -179,6 +192,12 @@ class Scan {
         if (!scan_panels(panel_begin, panel_end, rest, context)) return false;
         collector_.finish(context);
         return true;
+    }
+
+    // For each of the queries, whether its ceiling lies in a crowd of rows.
+    [[nodiscard]] std::vector<bool> in_crowd(std::span<const std::uint32_t> queries,
+                                             TaskContext& context) {
+        return ceilings_.in_crowd(queries, affordable_crowd(method_.next, dim()), context);
     }
 
     [[nodiscard]] std::size_t size() const noexcept { return block_.size(); }
@@ -261,6 +280,7 @@ class Scan {
     const bool by_group_;
     Collector collector_;
     QueryBlock& block_;
+    Ceilings ceilings_;
     Reservoirs& reservoirs_;
     std::vector<kernels::TileHit> hits_;
     // Of the panel at hand, if rows and queries are in the order of their groups.
@@ -335,28 +355,33 @@ class Pass {
         const std::size_t panel_begin = shard * plan_.shard_panels;
         const std::size_t panel_end =
             std::min(panel_begin + plan_.shard_panels, search_.corpus.num_panels());
-        const auto queries = queries_.subspan(first, count);
+        const auto all = queries_.subspan(first, count);
         if (gave_up_.load()) {
-            give_up(queries);
+            give_up(all);
             return 0;
         }
         std::size_t settled = 0;
         std::unique_ptr<Scan> lent = lend_scan();
         Scan& scan = *lent;
-        const Guess guess = guesses_fail_.load() ? Guess::no : method_.guess;
-        if (scan.run(queries, panel_begin, panel_end, guess, context)) {
-            settled = finish(scan, first, shard, sink, context);
-        } else {
-            gave_up_.store(true);
-            give_up(queries);
+        const std::vector<std::uint32_t> queries = without_crowd(scan, all, context);
+        if (!queries.empty()) {
+            const Guess guess = guesses_fail_.load() ? Guess::no : method_.guess;
+            if (scan.run(queries, panel_begin, panel_end, guess, context)) {
+                settled = finish(scan, queries, first, shard, sink, context);
+            } else {
+                gave_up_.store(true);
+                give_up(queries);
+            }
+            rescored_.fetch_add(scan.num_rescored());
         }
-        rescored_.fetch_add(scan.num_rescored());
         take_back(std::move(lent));
         return settled;
     }
 
-    // Passes on what a scan found for the queries from `first` on; returns how many are done with.
+    // Passes on what a scan found for its queries; returns how many are done with. `first`: the
+    // place of the first of them, where there are several shards.
     std::size_t finish(Scan& scan,
+                       std::span<const std::uint32_t> queries,
                        std::size_t first,
                        std::size_t shard,
                        const std::function<void(const Pool&)>& sink,
@@ -366,7 +391,7 @@ class Pass {
         for (std::size_t i = 0; i < scan.size(); ++i) {
             context.checkpoint();
             if (scan.given_up(i)) {
-                give_up(queries_.subspan(first + i, 1));
+                give_up(queries.subspan(i, 1));
                 continue;
             }
             const Pool pool = scan.pool(i);
@@ -378,7 +403,7 @@ class Pass {
             } else if (complete) {
                 sink(pool);
             } else {
-                misguess(queries_[first + i]);
+                misguess(queries[i]);
                 ++misguessed;
             }
         }
@@ -439,6 +464,22 @@ class Pass {
         });
     }
 
+    // Gives up the queries whose ceiling lies in a crowd of rows, and returns the others.
+    std::vector<std::uint32_t> without_crowd(Scan& scan,
+                                             std::span<const std::uint32_t> queries,
+                                             TaskContext& context) {
+        if (!method_.may_give_up() || plan_.num_shards > 1 || crowds_are_rare_.load())
+            return {queries.begin(), queries.end()};
+        const std::vector<bool> crowded = scan.in_crowd(queries, context);
+        std::vector<std::uint32_t> others;
+        std::vector<std::uint32_t> rest;
+        for (std::size_t i = 0; i < queries.size(); ++i)
+            (crowded[i] ? rest : others).push_back(queries[i]);
+        if (rest.size() * kFewCrowded < queries.size()) crowds_are_rare_.store(true);
+        give_up(rest);
+        return others;
+    }
+
     const Search& search_;
     const Method method_;
     const std::span<const std::uint32_t> queries_;
@@ -449,6 +490,7 @@ class Pass {
     std::mutex idle_mutex_;
     std::vector<std::unique_ptr<Scan>> idle_;
     std::atomic<bool> guesses_fail_{false};
+    std::atomic<bool> crowds_are_rare_{false};  // not worth looking for
     std::atomic<bool> gave_up_{false};  // a scan was stopped: all queries go on to the next form
     std::atomic<std::size_t> rescored_{0};
     std::atomic<std::size_t> settled_{0};  // of total(): queries times shards
@@ -472,10 +514,9 @@ class Searcher {
         std::vector<std::uint32_t> queries = sorted(queries_of(search_));
         FormKind kind = first_form(search_.precision, search_.corpus.rows.cols, search_.kernel);
         for (bool first = true; !queries.empty(); first = false) {
-            const FormKind next = next_form(kind, queries.size());
-            queries = screen(queries, kind, next);
+            queries = screen(queries, kind, next_form(kind, queries.size()));
             if (first) work_.fallen_back = queries.size();
-            kind = next;
+            kind = next_form(kind, queries.size());
         }
         return work_;
     }

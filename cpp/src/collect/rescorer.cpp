@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "collect/rescorer.hpp"
 
+#include "fetch_ahead.hpp"
+
 namespace nearmiss {
 
 void Rescorer::add(const ExactQuery& query, std::span<Key> keys) {
@@ -11,7 +13,9 @@ void Rescorer::add(const ExactQuery& query, std::span<Key> keys) {
 
 void Rescorer::run() {
     std::size_t first = 0;
-    for (const auto& [query, keys] : added_) {
+    for (std::size_t i = 0; i < added_.size(); ++i) {
+        if (i + 1 < added_.size()) fetch(added_[i + 1]);
+        const auto& [query, keys] = added_[i];
         const std::span rows = std::span(rows_).subspan(first, keys.size());
         first += keys.size();
         scores_.resize(keys.size());
@@ -20,6 +24,12 @@ void Rescorer::run() {
     }
     added_.clear();
     rows_.clear();
+}
+
+// Lists of one query may be short, and come from all over memory.
+void Rescorer::fetch(const Keys& next) const noexcept {
+    fetch_ahead(next.query->elements, dim_ * sizeof(float));
+    fetch_ahead(next.keys.data(), next.keys.size_bytes());
 }
 
 }  // namespace nearmiss

@@ -16,12 +16,13 @@ namespace nearmiss {
 class Rescorer {
   public:
     Rescorer(const PackedCorpus& corpus, const kernels::KernelTable& kernel)
-        : scorer_(corpus, kernel) {}
+        : dim_(corpus.rows.cols),
+          scorer_(corpus, kernel) {}
 
     // `query` and `keys` must stay where they are until the next run().
     void add(const ExactQuery& query, std::span<Key> keys);
     // Replaces the scores of all keys added since the last run. Rows are fetched ahead from one
-    // query to the next: short lists are as fast as long ones.
+    // query to the next, and so are queries and keys: short lists are as fast as long ones.
     void run();
 
   private:
@@ -30,6 +31,9 @@ class Rescorer {
         std::span<Key> keys;
     };
 
+    void fetch(const Keys& next) const noexcept;
+
+    std::size_t dim_;
     ExactScorer scorer_;
     std::vector<Keys> added_;
     std::vector<std::uint32_t> rows_;  // of all that were added

@@ -12,7 +12,9 @@
 namespace nearmiss {
 namespace {
 
-constexpr std::size_t kLeastRoom = 32;
+constexpr std::size_t kLeastRoom = 64;
+// Beyond twice the pool, which ceilings make use of: rows near them do not count as certain.
+constexpr std::size_t kMostExtraRoom = 1000;
 // Screened scores are proven to be within `error`; guesses take them to be within this part of it.
 // Real errors are about error / sqrt(d): with no slack at all a quarter of the guesses fail, with
 // this much hardly any.
@@ -24,7 +26,8 @@ constexpr std::size_t kRowsPerPart = 32;
 
 std::size_t Reservoirs::capacity_for(std::size_t pool_size) noexcept {
     // More room means staler thresholds, hence more rows to look at; less means more selections.
-    return pool_size + std::max(2 * pool_size, kLeastRoom) + kernels::kPanelRows;
+    const std::size_t room = 2 * pool_size + std::min(pool_size, kMostExtraRoom);
+    return pool_size + std::max(room, kLeastRoom) + kernels::kPanelRows;
 }
 
 void Reservoirs::reset(QueryBlock& block, std::size_t pool_size, Guess guess) {
