@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ceilings.hpp"
 
-#include <algorithm>
 #include <bit>
 #include <cmath>
-#include <limits>
 
 namespace nearmiss {
 
@@ -17,19 +15,13 @@ namespace {
 // a third to what is affordable, either way costs about the same.
 constexpr double kTellingRows = 8;
 // Where more than one panel in so many would have to be looked at, scanning tells as cheaply.
-constexpr std::size_t kLeastStride = 16;
+constexpr std::size_t kLeastSampling = 16;
 
-// Of every so many panels one is looked at; 0: none.
-std::size_t stride_for(double affordable, std::size_t num_panels) {
+// One panel in so many is looked at, a power of two; 0: none.
+std::size_t sampling_for(double affordable, std::size_t num_panels) {
     const double panels = std::ceil(kTellingRows / affordable / static_cast<double>(kPanelRows));
-    const double stride = static_cast<double>(num_panels) / panels;
-    return stride < static_cast<double>(kLeastStride) ? 0 : static_cast<std::size_t>(stride);
-}
-
-// One of every `stride` panels, at irregular places.
-bool looked_at(std::size_t panel, std::size_t stride) {
-    const std::uint64_t mixed = (panel / stride + 1) * 0x9E3779B97F4A7C15u;
-    return panel % stride == (mixed >> 32) % stride;
+    const auto one_in = static_cast<std::size_t>(static_cast<double>(num_panels) / panels);
+    return one_in < kLeastSampling ? 0 : std::bit_floor(one_in);
 }
 
 }  // namespace
@@ -38,26 +30,25 @@ std::vector<bool> Ceilings::in_crowd(std::span<const std::uint32_t> queries,
                                      double affordable,
                                      TaskContext& context) {
     std::vector<bool> result(queries.size(), false);
-    const std::size_t stride = stride_for(affordable, search_.corpus.num_panels());
-    if (stride == 0 || search_.intervals.empty()) return result;
+    const std::size_t sampling = sampling_for(affordable, search_.corpus.num_panels());
+    if (sampling == 0 || search_.intervals.empty()) return result;
     block_.prepare(queries);
     if (block_.thresholds().upper == nullptr) return result;
-    lower_.assign(block_.num_tiles() * kTileQueries, std::numeric_limits<float>::infinity());
     for (std::size_t i = 0; i < block_.size(); ++i) {
         const ScoreInterval& interval = block_.interval(i);
-        if (!interval.has_ceiling()) continue;
         const ScreenScale& scale = block_.scale(i);
-        const double near = scale.screened(interval.ceiling) - scale.error;
-        lower_[i] = std::max(block_.initial_lower(i), round_down(near));
+        if (interval.has_ceiling())
+            block_.raise_lower(i, scale.screened(interval.ceiling) - scale.error);
+        else
+            block_.retire(i);
     }
-    num_above_.assign(lower_.size(), 0);
     num_near_.assign(block_.size(), 0);
     hits_.resize(block_.max_hits());
     std::size_t num_panels = 0;
     PanelGroups groups(0,
                        search_.corpus.num_panels(),
                        block_.panels_at_once(),
-                       [=](std::size_t panel) { return looked_at(panel, stride); });
+                       [=](std::size_t panel) { return sampled(panel, sampling); });
     for (PanelGroup panels = groups.take(); panels.count != 0; panels = groups.take()) {
         count(panels);
         num_panels += panels.count;
@@ -70,11 +61,7 @@ std::vector<bool> Ceilings::in_crowd(std::span<const std::uint32_t> queries,
 }
 
 void Ceilings::count(const PanelGroup& panels) {
-    Thresholds at = block_.thresholds();
-    at.lower = lower_.data();
-    at.num_above = num_above_.data();
-    const std::uint32_t num_hits =
-        block_.packed().screen(panels, {0, block_.num_tiles()}, at, hits_.data());
+    const std::uint32_t num_hits = block_.screen(panels, {0, block_.num_tiles()}, hits_.data());
     for (const kernels::TileHit& hit : std::span(hits_).first(num_hits)) {
         const std::size_t panel = panels.at[hit.panel];
         const std::uint16_t used = used_lanes(panel, search_.corpus.num_rows());

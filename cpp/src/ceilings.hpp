@@ -20,7 +20,8 @@ namespace nearmiss {
 // Not thread-safe.
 class Ceilings {
   public:
-    // `block`: of this search, which in_crowd() prepares. Both must outlive the object.
+    // `block`: of this search. Both must outlive the object. in_crowd() prepares the block and
+    // moves its thresholds.
     Ceilings(const Search& search, QueryBlock& block) : search_(search), block_(block) {}
 
     // For each of the queries, whether an estimated part of more than `affordable` of all rows is
@@ -36,9 +37,7 @@ class Ceilings {
 
     const Search& search_;
     QueryBlock& block_;
-    std::vector<float> lower_;
-    std::vector<std::uint32_t> num_above_;  // not looked at
-    std::vector<std::uint32_t> num_near_;   // by query of the block
+    std::vector<std::uint32_t> num_near_;  // by query of the block
     std::vector<kernels::TileHit> hits_;
 };
 

@@ -25,6 +25,14 @@ namespace nearmiss {
     return queries;
 }
 
+// Whether the panel is one of a sample of one in `sampling`, a power of two. Panels are taken at
+// irregular places, so that no period in the corpus can fool the sample. A sample contains those
+// of fewer panels.
+[[nodiscard]] constexpr bool sampled(std::size_t panel, std::size_t sampling) noexcept {
+    const std::uint64_t mixed = (panel / 16 + 1) * 0x9E3779B97F4A7C15u;
+    return (panel ^ (mixed >> 32)) % sampling == 0;
+}
+
 struct PanelGroup {
     std::size_t count = 0;
     std::size_t at[kernels::kMaxPanels] = {};    // ascending

@@ -79,15 +79,9 @@ void sort_by_group(std::vector<std::uint32_t>& queries, std::span<const std::int
         queries.begin(), queries.end(), [&](auto a, auto b) { return groups[a] < groups[b]; });
 }
 
-// Thresholds are guessed from a sixteenth of the panels, and better from a quarter; the guess for
-// the sixteenth serves while the quarter is looked at. Panels are taken at irregular places, so
-// that no period in the corpus can fool the sample; the quarter contains the sixteenth.
+// Thresholds are guessed from a sixteenth of the panels, and better from a quarter, which contains
+// the sixteenth; the guess for the sixteenth serves while the quarter is looked at.
 constexpr std::size_t kSamplings[] = {16, 4};
-
-bool sampled(std::size_t panel, std::size_t sampling) {
-    const std::uint64_t mixed = (panel / kSamplings[0] + 1) * 0x9E3779B97F4A7C15u;
-    return (panel ^ (mixed >> 32)) % sampling == 0;
-}
 
 // The rank in a sample below which the k-th best of everything almost never lies: its expectation
 // and four standard deviations. A single query to be scanned again costs a pass over the corpus.
@@ -98,8 +92,10 @@ std::size_t guess_rank(std::size_t pool_size, std::size_t sampling) {
 
 // Scoring a row exactly costs about as much as screening this many of its elements in float32.
 constexpr double kRescoringElements = 6500;
-// The part of a scan in float32 that int8 codes save.
+// Of a scan in float32: what one of int8 codes saves, and what one of int16 codes costs more than
+// that.
 constexpr double kSavedByCodes = 2.0 / 3;
+constexpr double kInt16CostsMore = 0.25;
 
 // As many rows as can be scored exactly in the time of screening `screened` rows in float32.
 double worth_of_scan(std::size_t screened, std::size_t dim) {
@@ -113,18 +109,17 @@ std::size_t affordable(std::size_t screened, std::size_t rank, std::size_t dim) 
     return 16 * rank + static_cast<std::size_t>(worth_of_scan(screened, dim));
 }
 
-// The same of a sample where int16 codes are next: they too leave hardly any row more than `rank`,
-// and their scan costs a quarter of one in float32 more than that of int8 codes. kSavedByCodes of
-// this, which stops a scan, is where both cost the same.
+// The same of a sample where int16 codes are next: they too leave hardly any row more than `rank`.
+// kSavedByCodes of this, which stops a scan, is where both cost the same.
 std::size_t affordable_before_int16(std::size_t screened, std::size_t rank, std::size_t dim) {
-    return 2 * rank + static_cast<std::size_t>(0.375 * worth_of_scan(screened, dim));
+    constexpr double kPart = kInt16CostsMore / kSavedByCodes;
+    return 2 * rank + static_cast<std::size_t>(kPart * worth_of_scan(screened, dim));
 }
 
 // The part of all rows that may be near a ceiling before it is better to screen a query in `next`
 // right away: scoring them exactly then costs as much as a finer scan does more.
 double affordable_crowd(FormKind next, std::size_t dim) {
-    return (next == FormKind::int16 ? 0.25 : kSavedByCodes) * static_cast<double>(dim) /
-           kRescoringElements;
+    return (next == FormKind::int16 ? kInt16CostsMore : kSavedByCodes) * worth_of_scan(1, dim);
 }
 
 // Where fewer queries of a block than one in so many have their ceiling in a crowd, finding them
