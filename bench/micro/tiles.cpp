@@ -87,11 +87,11 @@ double float32_rate(const KernelTable& kernel, const Shape& shape) {
     });
 }
 
-// Of int8 codes in segments, of int16 codes in one.
+// In segments where sums are kept in 16 bits, otherwise in one.
 double codes_rate(const KernelTable::Codes& codes, std::size_t codes_per_step, const Shape& shape) {
     const std::size_t steps = shape.dim / codes_per_step;
-    const std::size_t segments =
-        codes_per_step == kCodesPerStep ? (steps + kSegmentSteps - 1) / kSegmentSteps : 1;
+    const bool narrow = codes_per_step == kCodesPerStep && !codes.sums_are_wide;
+    const std::size_t segments = narrow ? (steps + kSegmentSteps - 1) / kSegmentSteps : 1;
     const std::size_t panel_bytes = steps * kPanelStepBytes;
     AlignedBuffer<std::uint8_t> panels((shape.panels + 2 * kMaxPanels) * panel_bytes);
     AlignedBuffer<std::int8_t> tiles(shape.tiles * steps * kTileStepBytes);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "exact_scores.hpp"
 
+#include "fetch_ahead.hpp"
+
 namespace nearmiss {
 
 void ExactScorer::score(const ExactQuery& query,
@@ -21,6 +23,8 @@ void ExactScorer::score(const ExactQuery& query,
         typed_.inner_products(query.elements, list, scratch_.data(), sums_.data());
         break;
     case Metric::cosine:
+        // Needed when the products are there.
+        for (const std::uint32_t row : rows) fetch_ahead(&root_norms_[row]);
         typed_.inner_products(query.elements, list, scratch_.data(), sums_.data());
         for (std::size_t i = 0; i < rows.size(); ++i)
             sums_[i] /= query.root_norm * root_norms_[rows[i]];

@@ -322,6 +322,7 @@ class CodedQueries final : public PackedQueries {
     CodedQueries(const CodedForm& form, const kernels::KernelTable& kernel)
         : form_(form),
           kernel_(kernel),
+          sums_are_wide_(form.kernels_of(kernel).sums_are_wide),
           scratch_(form),
           codes_(form.panel_bytes()),
           sums_(form.corpus_.rows.cols) {}
@@ -330,7 +331,7 @@ class CodedQueries final : public PackedQueries {
         const std::size_t tiles = (queries.size() + kTileQueries - 1) / kTileQueries;
         tiles_.reserve(tiles * form_.bytes_per_tile());
         std::memset(tiles_.data(), 0, tiles * form_.bytes_per_tile());
-        starts_.assign(tiles * kTileQueries * form_.num_segments(), {});
+        starts_.assign(tiles * kTileQueries * num_segments(), {});
         term_factors_.assign(tiles * kTileQueries, 0.0f);
         for (std::size_t first = 0; first < queries.size(); first += kPanelRows) {
             const std::size_t count = std::min(kPanelRows, queries.size() - first);
@@ -343,7 +344,7 @@ class CodedQueries final : public PackedQueries {
         const auto& source = static_cast<const CodedQueries&>(from);
         const std::size_t tile_bytes = form_.bytes_per_tile();
         const std::size_t tiles = (queries.size() + kTileQueries - 1) / kTileQueries;
-        const std::size_t segments = form_.num_segments();
+        const std::size_t segments = num_segments();
         tiles_.reserve(tiles * tile_bytes);
         // Places that stay empty.
         std::memset(tiles_.data() + (tiles - 1) * tile_bytes, 0, tile_bytes);
@@ -372,7 +373,7 @@ class CodedQueries final : public PackedQueries {
                                      starts_.data(),
                                      term_factors_.data(),
                                      form_.steps_,
-                                     form_.segment_steps_,
+                                     sums_are_wide_ ? form_.steps_ : form_.segment_steps_,
                                      tiles.begin,
                                      tiles.end,
                                      thresholds.lower,
@@ -472,8 +473,7 @@ class CodedQueries final : public PackedQueries {
     // The finest scales whose codes are in range and whose sums fit.
     void fit_scales(std::size_t count) {
         const CodeFormat& format = form_.format_;
-        const bool wide = form_.kernels_of(kernel_).sums_are_wide &&
-                          form_.corpus_.rows.cols <= format.max_wide_elements;
+        const bool wide = sums_are_wide_ && form_.corpus_.rows.cols <= format.max_wide_elements;
         const std::int32_t limit = wide ? format.max_wide_query_code : format.max_query_code;
         for (std::size_t i = 0; i < kPanelRows; ++i)
             scratch_.scales[i] =
@@ -518,9 +518,18 @@ class CodedQueries final : public PackedQueries {
         for (std::size_t s = 0; s < form_.num_segments(); ++s) {
             const std::size_t begin = s * form_.segment_steps_;
             const std::size_t end = std::min(begin + form_.segment_steps_, form_.steps_);
-            starts_[start_at(i, s)] =
+            const CodeStart start =
                 move_codes(in + begin * kPanelStepBytes, end - begin, out + begin * kTileStepBytes);
+            if (sums_are_wide_)
+                starts_[start_at(i, 0)].sum += start.sum;
+            else
+                starts_[start_at(i, s)] = start;
         }
+    }
+
+    // Sums in 32 bits need no more than one.
+    [[nodiscard]] std::size_t num_segments() const noexcept {
+        return sums_are_wide_ ? 1 : form_.num_segments();
     }
 
     // Where the first codes of query i are, and what its sum over segment s starts from.
@@ -528,7 +537,7 @@ class CodedQueries final : public PackedQueries {
         return i / kTileQueries * form_.bytes_per_tile() + i % kTileQueries * kStepBytes;
     }
     [[nodiscard]] std::size_t start_at(std::size_t i, std::size_t s) const noexcept {
-        return (i / kTileQueries * form_.num_segments() + s) * kTileQueries + i % kTileQueries;
+        return (i / kTileQueries * num_segments() + s) * kTileQueries + i % kTileQueries;
     }
 
     // Moves the int8 codes of one segment, and adds them up: two codes at a time, in the halves of
@@ -556,6 +565,7 @@ class CodedQueries final : public PackedQueries {
 
     const CodedForm& form_;
     const kernels::KernelTable& kernel_;
+    const bool sums_are_wide_;
     CodedForm::Scratch scratch_;
     AlignedBuffer<std::uint8_t> codes_;
     std::vector<double> sums_;             // scratch of the kernel

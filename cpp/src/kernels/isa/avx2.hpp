@@ -144,7 +144,7 @@ inline Int16Sums multiply_add_int16_codes(Int16Sums sums,
 inline I32 int16_sums_of(Int16Sums sums) { return {to_i32(sums)}; }
 
 // GCC 12 takes a call that only prefetches for one without effect, and drops it.
-NEARMISS_ALWAYS_INLINE inline void prefetch(const char* p) { _mm_prefetch(p, _MM_HINT_T0); }
+NEARMISS_ALWAYS_INLINE inline void prefetch(const char* p) { _mm_prefetch(p, _MM_HINT_T1); }
 
 // ---- eight float64 lanes of the score definition ---------------------------------------------------
 struct F64x8 {

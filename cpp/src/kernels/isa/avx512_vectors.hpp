@@ -93,7 +93,7 @@ inline Int16QueryCodes broadcast_int16_query_codes(const std::int8_t* p) {
 }
 
 // GCC 12 takes a call that only prefetches for one without effect, and drops it.
-NEARMISS_ALWAYS_INLINE inline void prefetch(const char* p) { _mm_prefetch(p, _MM_HINT_T0); }
+NEARMISS_ALWAYS_INLINE inline void prefetch(const char* p) { _mm_prefetch(p, _MM_HINT_T1); }
 
 // ---- eight float64 lanes of the score definition ---------------------------------------------------
 struct F64x8 {

@@ -109,7 +109,7 @@ inline I32 int16_sums_of(Int16Sums sums) { return sums; }
 // GCC 12 takes a call that only prefetches for one without effect, and drops it.
 NEARMISS_ALWAYS_INLINE inline void prefetch([[maybe_unused]] const char* p) {
 #if defined(__GNUC__)
-    __builtin_prefetch(p);
+    __builtin_prefetch(p, 0, 2);
 #endif
 }
 
