@@ -41,7 +41,7 @@ class Reservoirs {
 
     // Call before adding up to kPanelRows rows to query i.
     void make_room(std::size_t i, Rescorer& rescorer) {
-        if (counts_[i] + kernels::kPanelRows > capacity_) tighten(i, rescorer);
+        if (counts_[i] + kernels::kPanelRows > limits_[i]) tighten(i, rescorer);
     }
     void add(std::size_t i, float screened, std::uint32_t row) noexcept {
         keys_[i * capacity_ + counts_[i]++] = make_key(screened, row);
@@ -50,7 +50,7 @@ class Reservoirs {
 
     // Only when guessing. Between these two, thresholds follow the rank-th best row seen, a guess
     // at what the k-th best of all rows will need.
-    void begin_sample(std::size_t rank) noexcept { rank_ = rank; }
+    void begin_sample(std::size_t rank);
     // The end gives up queries that hold more rows than allowed, and returns how much of all
     // allowances will be used up if it goes on so; queries given up use up theirs.
     double end_sample();
@@ -80,6 +80,7 @@ class Reservoirs {
     void tighten(std::size_t i, Rescorer& rescorer);
     void give_up(std::size_t i);
     void drop_screened(std::size_t i);
+    void set_limit(std::size_t i) noexcept;
     // The rank_-th best screened score among the rows certain to be admissible, if screened scores
     // are off by `slack` at most; none if there are not as many.
     [[nodiscard]] std::optional<double> certain_score(std::size_t i, double slack);
@@ -100,9 +101,11 @@ class Reservoirs {
     std::size_t allowance_ = 0;
     std::size_t num_given_up_ = 0;
     std::size_t capacity_ = 0;
+    std::size_t least_limit_ = 0;
     AlignedBuffer<Key> keys_;              // size() x capacity: first exact, then screened keys
     std::vector<std::uint32_t> counts_;    // keys held
-    std::vector<std::uint32_t> exact_;     // of which exact
+    std::vector<std::uint32_t> limits_;    // of counts_, up to capacity_: time to tighten
+    std::vector<std::uint32_t> exact_;     // of counts_, those that are exact
     std::vector<std::uint32_t> rescored_;  // rows scored exactly since the last reset
     std::vector<bool> given_up_;
     std::vector<std::int64_t> above_;
