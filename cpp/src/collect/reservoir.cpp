@@ -15,8 +15,8 @@ namespace {
 constexpr std::size_t kLeastRoom = 64;
 // Beyond twice the pool, which ceilings make use of: rows near them do not count as certain.
 constexpr std::size_t kMostExtraRoom = 1000;
-// In a sample, of the rank that thresholds follow, besides kLeastRoom.
-constexpr std::size_t kLimitsPerRank = 4;
+// Rows held in a sample, of the rank that thresholds follow, besides kLeastRoom.
+constexpr std::size_t kRowsPerRank = 4;
 // Screened scores are proven to be within `error`; guesses take them to be within this part of it.
 // Real errors are about error / sqrt(d): with no slack at all a quarter of the guesses fail, with
 // this much hardly any.
@@ -40,10 +40,10 @@ void Reservoirs::reset(QueryBlock& block, std::size_t pool_size, Guess guess) {
     allowance_ = std::numeric_limits<std::size_t>::max();
     num_given_up_ = 0;
     capacity_ = capacity_for(pool_size);
-    least_limit_ = capacity_;
     keys_.reserve(block.size() * capacity_);
-    limits_.assign(block.size(), static_cast<std::uint32_t>(capacity_));
     counts_.assign(block.size(), 0);
+    tighten_at_.resize(block.size());
+    start_tightening_at(capacity_);
     exact_.assign(block.size(), 0);
     rescored_.assign(block.size(), 0);
     given_up_.assign(block.size(), false);
@@ -55,19 +55,23 @@ void Reservoirs::begin_sample(std::size_t rank) {
     rank_ = rank;
     // What thresholds follow is there long before a reservoir is full: to raise them early spares
     // looking at many. (Zen 4, d = 384: 4 % of a search for 1,000 rows, 6 % of one for 10,000.)
-    least_limit_ = std::min(capacity_, kLimitsPerRank * rank + kLeastRoom);
-    for (std::size_t i = 0; i < counts_.size(); ++i) set_limit(i);
+    start_tightening_at(kRowsPerRank * rank + kLeastRoom);
 }
 
-void Reservoirs::set_limit(std::size_t i) noexcept {
-    const std::size_t limit = std::max(least_limit_, 2 * counts_[i] + kernels::kPanelRows);
-    limits_[i] = static_cast<std::uint32_t>(std::min(limit, capacity_));
+void Reservoirs::start_tightening_at(std::size_t rows) {
+    least_tighten_at_ = rows;
+    for (std::size_t i = 0; i < counts_.size(); ++i) set_tighten_at(i);
+}
+
+void Reservoirs::set_tighten_at(std::size_t i) noexcept {
+    const std::size_t rows = std::max(least_tighten_at_, 2 * counts_[i] + kernels::kPanelRows);
+    tighten_at_[i] = static_cast<std::uint32_t>(std::min(rows, capacity_));
 }
 
 void Reservoirs::tighten(std::size_t i, Rescorer& rescorer) {
     if (exact_[i] == 0) drop_screened(i);
-    set_limit(i);
-    if (limits_[i] < capacity_) return;
+    set_tighten_at(i);
+    if (tighten_at_[i] < capacity_) return;
     // Not worth another round for little room.
     const std::size_t spare = capacity_ - counts_[i];
     if (spare >= kernels::kPanelRows + (capacity_ - pool_size_) / 4) return;
@@ -136,8 +140,7 @@ double Reservoirs::end_sample() {
         used += std::min(rows, allowance_);
     }
     rank_ = pool_size_;
-    least_limit_ = capacity_;
-    std::ranges::fill(limits_, static_cast<std::uint32_t>(capacity_));
+    start_tightening_at(capacity_);
     return static_cast<double>(used) / static_cast<double>(counts_.size()) /
            static_cast<double>(allowance_);
 }

@@ -41,7 +41,7 @@ class Reservoirs {
 
     // Call before adding up to kPanelRows rows to query i.
     void make_room(std::size_t i, Rescorer& rescorer) {
-        if (counts_[i] + kernels::kPanelRows > limits_[i]) tighten(i, rescorer);
+        if (counts_[i] + kernels::kPanelRows > tighten_at_[i]) tighten(i, rescorer);
     }
     void add(std::size_t i, float screened, std::uint32_t row) noexcept {
         keys_[i * capacity_ + counts_[i]++] = make_key(screened, row);
@@ -80,7 +80,9 @@ class Reservoirs {
     void tighten(std::size_t i, Rescorer& rescorer);
     void give_up(std::size_t i);
     void drop_screened(std::size_t i);
-    void set_limit(std::size_t i) noexcept;
+    // All reservoirs, once they hold so many rows, or twice as many as were left last, or are full.
+    void start_tightening_at(std::size_t rows);
+    void set_tighten_at(std::size_t i) noexcept;
     // The rank_-th best screened score among the rows certain to be admissible, if screened scores
     // are off by `slack` at most; none if there are not as many.
     [[nodiscard]] std::optional<double> certain_score(std::size_t i, double slack);
@@ -101,12 +103,12 @@ class Reservoirs {
     std::size_t allowance_ = 0;
     std::size_t num_given_up_ = 0;
     std::size_t capacity_ = 0;
-    std::size_t least_limit_ = 0;
-    AlignedBuffer<Key> keys_;              // size() x capacity: first exact, then screened keys
-    std::vector<std::uint32_t> counts_;    // keys held
-    std::vector<std::uint32_t> limits_;    // of counts_, up to capacity_: time to tighten
-    std::vector<std::uint32_t> exact_;     // of counts_, those that are exact
-    std::vector<std::uint32_t> rescored_;  // rows scored exactly since the last reset
+    std::size_t least_tighten_at_ = 0;
+    AlignedBuffer<Key> keys_;                // size() x capacity: first exact, then screened keys
+    std::vector<std::uint32_t> counts_;      // keys held
+    std::vector<std::uint32_t> exact_;       // of which exact
+    std::vector<std::uint32_t> tighten_at_;  // counts_ that call for it, capacity_ at most
+    std::vector<std::uint32_t> rescored_;    // rows scored exactly since the last reset
     std::vector<bool> given_up_;
     std::vector<std::int64_t> above_;
     std::vector<float> guesses_;       // the highest guessed threshold, -infinity if none

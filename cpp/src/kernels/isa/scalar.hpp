@@ -224,8 +224,9 @@ inline Int16Sums multiply_add_int16_codes(Int16Sums sums,
 inline I32 int16_sums_of(Int16Sums sums) { return sums; }
 
 // Into the L2 cache, which keeps track of more lines at once than L1 does. (Zen 4: rows from all
-// over memory take 0.75 of the time that fetching into L1 takes, a single query's search 0.65.) GCC
-// 12 takes a call that only prefetches for one without effect, and drops it.
+// over memory take 0.75 of the time that fetching into L1 takes, a single query's search 0.65.)
+//
+// GCC 12 takes a call that only prefetches for one without effect, and drops it.
 NEARMISS_ALWAYS_INLINE inline void prefetch([[maybe_unused]] const char* p) {
 #if defined(__GNUC__)
     constexpr int kToRead = 0;
